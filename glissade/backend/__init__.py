@@ -1,0 +1,1 @@
+"""How a plan runs: `eager` on torch's own operations, `cpu` through LLVM."""

@@ -1,0 +1,1 @@
+"""The backend for processors: plans as LLVM IR, run over tables of pointers."""

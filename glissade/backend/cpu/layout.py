@@ -1,0 +1,88 @@
+"""Where a kernel finds things: the columns of the tensor table, the chunk table, the context.
+
+Everything is an array of 64-bit words built by `tables.py` and read by the code that `emit.py`
+writes; this is the one place that knows the order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from ...graph import Kind, Node
+from ...plan import Plan
+
+# The context, one array per call.
+CHUNKS, TENSORS, PARTIALS, CHUNK_BOUNDS, TENSOR_BOUNDS, PARTS = range(6)
+CONTEXT_WORDS = 6
+
+# A chunk: a range of elements (flat plans) or rows of one tensor; `piece` counts the chunks of one
+# matrix, so that the partial sums of columns have a place each.
+CHUNK_TENSOR, CHUNK_LO, CHUNK_HI, CHUNK_PIECE = range(4)
+CHUNK_WORDS = 4
+
+# A tensor: sizes, then pointers.
+(
+    N, C, R, B, A, ROWS, MATRICES, ROWS_PER_SLICE, CHUNK0, CHUNK_COUNT, PIECES,
+    HOST, SCALARS, PARAM, GRAD, FIRST_STATE,
+) = range(16)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns that a plan needs beyond the fixed ones."""
+
+    plan: Plan
+
+    @cached_property
+    def states(self) -> dict[str, int]:
+        """Column of each state's pointer."""
+        return {name: FIRST_STATE + i for i, name in enumerate(self.plan.states)}
+
+    @cached_property
+    def kept(self) -> tuple[Node, ...]:
+        """Every value that a finish computes."""
+        return tuple(n for f in self.plan.finishes for n in f.values)
+
+    @cached_property
+    def temps(self) -> dict[Node, int]:
+        """Column of the pointer to each kept value that is an array (rows, columns ...)."""
+        first = FIRST_STATE + len(self.states)
+        arrays = [n for n in self.kept if n.kind is not Kind.TENSOR]
+        return {n: first + i for i, n in enumerate(arrays)}
+
+    @cached_property
+    def column_sums(self) -> dict[Node, int]:
+        """Column of the pointer to the partial sums of each sum per column, in double."""
+        first = FIRST_STATE + len(self.states) + len(self.temps)
+        sums = [n for p in self.plan.passes for n in p.sums if n.kind is Kind.COLUMN]
+        return {n: first + i for i, n in enumerate(sums)}
+
+    @cached_property
+    def scalars(self) -> dict[Node, int]:
+        """Slot of each kept value per tensor, in double."""
+        return {n: i for i, n in enumerate(x for x in self.kept if x.kind is Kind.TENSOR)}
+
+    @cached_property
+    def hosts(self) -> dict[Node, int]:
+        """Slot of each number that the host computes, in double."""
+        return {n: i for i, n in enumerate(self.plan.hosts)}
+
+    @cached_property
+    def partials(self) -> dict[Node, int]:
+        """Slot of each sum per tensor among the partial sums of a chunk."""
+        return {
+            n: i
+            for p in self.plan.passes
+            for i, n in enumerate(x for x in p.sums if x.kind is Kind.TENSOR)
+        }
+
+    @property
+    def partial_words(self) -> int:
+        """Partial sums per chunk."""
+        return max(self.partials.values(), default=-1) + 1
+
+    @property
+    def words(self) -> int:
+        """Columns of the tensor table."""
+        return FIRST_STATE + len(self.states) + len(self.temps) + len(self.column_sums)

@@ -1,0 +1,202 @@
+"""Parameters that step together on the cpu backend: their tables, kept from step to step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...graph import Kind
+from ...program import Program
+from ..eager import new_state
+from .compile import Kernel, compile_plan
+from .tables import Item, Table
+
+LOOK_AHEAD = 256  # leaves that are reached within so many steps are compiled at the first
+
+
+@dataclass
+class Member:
+    """One parameter with what belongs to it."""
+
+    param: Tensor
+    group: Mapping[str, Any]
+    state: dict[str, Any]
+    t: int  # steps taken so far
+    program: Program
+
+
+@dataclass
+class Bucket:
+    """Members of one group that have taken as many steps: they share the host's numbers."""
+
+    group: Mapping[str, Any]
+    t: int
+    members: list[int]
+
+
+class Lane:
+    """Members that run the same program in the same dtype: one kernel call a step, nearly always."""
+
+    def __init__(
+        self, program: Program, dtype: torch.dtype, buckets: list[Bucket], members: list[Member]
+    ) -> None:
+        self.program = program
+        self.buckets = buckets
+        self.members = members
+        self.dtype = dtype
+        self.flat = all(plan.flat for plan in program.plans)
+        self._tables: dict[tuple[int, tuple[int, ...]], tuple[Table, list[int]]] = {}
+        for bucket in buckets:
+            for t in range(bucket.t + 1, bucket.t + LOOK_AHEAD):
+                self._kernel(program.choose(t, bucket.group))
+
+    def _kernel(self, leaf: int) -> Kernel:
+        kernels = self.program.kernels
+        name = str(self.dtype).removeprefix("torch.")
+        if ("cpu", name, leaf) not in kernels:
+            kernels["cpu", name, leaf] = compile_plan(self.program.plans[leaf], name)
+        return kernels["cpu", name, leaf]  # type: ignore[no-any-return]
+
+    def ready(self) -> list[tuple[Table, list[int]]]:
+        """The tables of this step with the host's numbers filled in; changes no parameter."""
+        program, buckets = self.program, self.buckets
+        leaves = [program.choose(b.t + 1, b.group) for b in buckets]
+        work = []
+        for leaf in leaves if len(leaves) == 1 else sorted(set(leaves)):
+            which = tuple(i for i, x in enumerate(leaves) if x == leaf)
+            made = self._tables.get((leaf, which))
+            if made is None:
+                made = self._tables[(leaf, which)] = self._build(leaf, which)
+            numbers = program.numbers[leaf]
+            for place, i in enumerate(which):
+                bucket = buckets[i]
+                made[0].fill(place, numbers(bucket.t + 1, bucket.group))
+            work.append(made)
+        return work
+
+    def _build(self, leaf: int, which: tuple[int, ...]) -> tuple[Table, list[int]]:
+        plan, kernel = self.program.plans[leaf], self._kernel(leaf)
+        items, order = [], []
+        for place, i in enumerate(which):
+            for index in self.buckets[i].members:
+                member = self.members[index]
+                for name in plan.states:
+                    if name not in member.state:
+                        make(member, name, self.flat)
+                if not member.param.numel():
+                    continue
+                states = tuple(member.state[name].data_ptr() for name in plan.states)
+                items.append(Item(tuple(member.param.shape), place, states))
+                order.append(index)
+        return Table(plan, kernel, items, len(which), self.dtype), order
+
+
+def make(member: Member, name: str, flat: bool, value: Tensor | None = None) -> None:
+    """Give a member the state `name`, laid out as the kernels need it: zeros, or a copy."""
+    kind = member.program.states[name]
+    fresh = new_state(member.param, kind)
+    if kind is Kind.ELEMENT and not in_place(member.param, flat):
+        fresh = fresh.contiguous()
+    if value is not None:
+        fresh.copy_(value)
+    dict.__setitem__(member.state, name, fresh)
+
+
+def in_place(p: Tensor, flat: bool) -> bool:
+    """Whether kernels can run on the parameter's own memory.
+
+    Where only elements matter any dense order will do (channels-last, say): gradient and state
+    share it.
+    """
+    if p.is_contiguous():
+        return True
+    if not flat:
+        return False
+    like = torch.empty_like(p, device="meta", memory_format=torch.preserve_format)
+    return like.stride() == p.stride()
+
+
+class Batch:
+    """All cpu parameters that have a gradient, from one change of the line-up to the next."""
+
+    def __init__(self, members: list[Member], check: Callable[[int, Tensor], None]) -> None:
+        self.members = members
+        self.params = [m.param for m in members]
+        self.check = check
+        self.lanes = _lanes(members)
+        self.copied: set[int] = set()  # members whose memory no kernel can use as it is
+        for lane in self.lanes:
+            for bucket in lane.buckets:
+                self.copied |= {
+                    i for i in bucket.members if not in_place(members[i].param, lane.flat)
+                }
+        self.plain = all(p.is_contiguous() for p in self.params)
+        self.buckets = [b for lane in self.lanes for b in lane.buckets]
+        self._params: list[int] = []
+        self._grads: list[int] = []
+        self._version = 0
+        self._pointed: dict[int, int] = {}
+
+    def run(self, grads: list[Tensor]) -> None:
+        """One step. Everything that can fail comes before the first kernel."""
+        copies = self._point(grads)
+        work = [made for lane in self.lanes for made in lane.ready()]
+        for table, order in work:
+            if self._pointed.get(id(table)) != self._version:
+                index = np.array(order, np.int64)
+                table.point(
+                    np.array(self._params, np.int64)[index], np.array(self._grads, np.int64)[index]
+                )
+                self._pointed[id(table)] = self._version
+        for table, _ in work:
+            table.run()
+        for bucket in self.buckets:
+            bucket.t += 1
+        # Kernels write behind autograd's back: a graph that saved a parameter must notice.
+        torch.autograd.graph.increment_version(self.params)
+        for p, copy, _ in copies:
+            if copy is not None:
+                p.copy_(copy)
+
+    def _point(self, grads: list[Tensor]) -> list[tuple[Tensor, Tensor | None, Tensor]]:
+        """Note where parameters and gradients lie now; copies of those that lie otherwise."""
+        at = list(map(Tensor.data_ptr, grads))
+        params = list(map(Tensor.data_ptr, self.params))
+        if self.plain and at == self._grads and params == self._params:
+            if all(map(Tensor.is_contiguous, grads)):
+                return []
+        copies: list[tuple[Tensor, Tensor | None, Tensor]] = []
+        for i, g in enumerate(grads):
+            p = self.params[i]
+            self.check(i, g)
+            if i in self.copied:
+                own, grad = p.detach().contiguous(), g.contiguous()
+                copies.append((p.detach(), own, grad))
+                params[i], at[i] = own.data_ptr(), grad.data_ptr()
+            elif g.stride() != p.stride() and not (g.is_contiguous() and p.is_contiguous()):
+                grad = torch.empty_like(p, memory_format=torch.preserve_format).copy_(g)
+                copies.append((p, None, grad))
+                at[i] = grad.data_ptr()
+        if at != self._grads or params != self._params:
+            self._grads, self._params = at, params
+            self._version += 1
+        return copies
+
+
+def _lanes(members: list[Member]) -> list[Lane]:
+    lanes: dict[Any, dict[Any, Bucket]] = {}
+    for i, m in enumerate(members):
+        buckets = lanes.setdefault((id(m.program), m.param.dtype), {})
+        bucket = buckets.setdefault((id(m.group), m.t), Bucket(m.group, m.t, []))
+        bucket.members.append(i)
+    made = []
+    for buckets in lanes.values():
+        some = list(buckets.values())
+        first = members[some[0].members[0]]
+        made.append(Lane(first.program, first.param.dtype, some, members))
+    return made

@@ -1,0 +1,191 @@
+"""The tables that a kernel runs over: one row a tensor, one a chunk, numbers of the host."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ...graph import Kind
+from ...plan import Plan
+from . import layout as at
+from . import threads
+from .compile import Kernel
+from .layout import Layout
+
+CHUNK = 1 << 15  # elements; with the arrays of a rule about the size of a core's own cache
+MIN_ROWS = 64  # of a chunk whose columns are summed: each chunk has a row of sums of its own
+
+Words = npt.NDArray[np.int64]
+
+
+def extents(shape: Sequence[int], slices_as_rows: bool) -> tuple[int, int, int, int]:
+    """(A, B, R, C) of a tensor: see `glissade.graph`."""
+    if slices_as_rows:
+        return 1, 1, shape[0], math.prod(shape[1:])
+    *front, r, c = (1, 1, *shape)
+    if len(shape) < 3:
+        return 1, 1, r, c
+    first, *between = front[2:]
+    return first, math.prod(between), r, c
+
+
+def size(kind: Kind, shape: tuple[int, int, int, int]) -> int:
+    """How many values of a kind a tensor of these extents has."""
+    a, b, r, c = shape
+    flags = [(2, a), (4, b), (8, r), (16, c)]
+    return math.prod(n for bit, n in flags if kind & bit)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One tensor in a table: its shape, which host numbers it takes, its states' addresses."""
+
+    shape: tuple[int, ...]
+    bucket: int
+    states: tuple[int, ...]  # in the order of plan.states
+
+
+class Table:
+    """Everything one call of a kernel reads, for tensors that take the same plan."""
+
+    def __init__(
+        self, plan: Plan, kernel: Kernel, items: Sequence[Item], buckets: int, dtype: torch.dtype
+    ) -> None:
+        self.kernel = kernel
+        self.layout = layout = Layout(plan)
+        self.elements = sum(math.prod(item.shape) for item in items)
+        count = max(1, len(layout.hosts))
+        self.numbers = np.zeros((buckets, count))  # what the host computes, per bucket
+        self._pack = struct.Struct(f"{len(layout.hosts)}d").pack_into
+        self.tensors: Words = np.zeros((len(items), layout.words), np.int64)
+        self._keep: list[Any] = []
+        chunks: list[tuple[int, int, int, int]] = []
+        shapes = [extents(item.shape, plan.slices_as_rows) for item in items]
+        for i, (item, shape) in enumerate(zip(items, shapes, strict=True)):
+            first = len(chunks)
+            pieces = self._cut(i, shape, chunks)
+            a, b, r, c = shape
+            self.tensors[i, : at.HOST] = (
+                a * b * r * c, c, r, b, a, a * b * r, a * b, b * r, first, len(chunks) - first, pieces,
+            )  # fmt: skip
+            self.tensors[i, at.HOST] = self.numbers[item.bucket].ctypes.data
+            self.tensors[i, at.FIRST_STATE : at.FIRST_STATE + len(item.states)] = item.states
+        self.chunks: Words = np.array(chunks, np.int64).reshape(-1, at.CHUNK_WORDS)
+        self._scratch(shapes, dtype)
+        self.context: Words = np.zeros(at.CONTEXT_WORDS, np.int64)
+        self.context[at.CHUNKS] = self.chunks.ctypes.data
+        self.context[at.TENSORS] = self.tensors.ctypes.data
+        partials = self._array(len(chunks) * layout.partial_words, torch.float64)
+        self.context[at.PARTIALS] = partials.data_ptr()
+        self.address = int(self.context.ctypes.data)
+        self.share(1)
+
+    def _array(self, n: int, dtype: torch.dtype) -> torch.Tensor:
+        array = torch.empty(n, dtype=dtype)
+        self._keep.append(array)
+        return array
+
+    def _cut(
+        self, i: int, shape: tuple[int, int, int, int], chunks: list[tuple[int, int, int, int]]
+    ) -> int:
+        """Add the chunks of tensor i; how many pieces each of its matrices is in."""
+        a, b, r, c = shape
+        plan = self.layout.plan
+        if plan.flat:
+            n = a * b * r * c
+            chunks += [(i, lo, min(lo + CHUNK, n), 0) for lo in range(0, n, CHUNK)]
+            return 1
+        rows, step = a * b * r, max(1, CHUNK // c)
+        if not self.layout.column_sums:
+            chunks += [(i, lo, min(lo + step, rows), 0) for lo in range(0, rows, step)]
+            return 1
+        step = max(step, MIN_ROWS)
+        if r <= step:  # whole matrices
+            step = step // r * r
+            chunks += [(i, lo, min(lo + step, rows), 0) for lo in range(0, rows, step)]
+            return 1
+        for matrix in range(a * b):
+            for piece, lo in enumerate(range(0, r, step)):
+                start = matrix * r
+                chunks.append((i, start + lo, start + min(lo + step, r), piece))
+        return -(-r // step)
+
+    def _scratch(self, shapes: Sequence[tuple[int, int, int, int]], dtype: torch.dtype) -> None:
+        """Memory for what is kept between passes: nothing of the size of a parameter."""
+        layout, table = self.layout, self.tensors
+
+        def place(column: int, sizes: list[int], kind: torch.dtype) -> None:
+            ends = np.cumsum([0, *sizes])
+            array = self._array(int(ends[-1]), kind)
+            table[:, column] = array.data_ptr() + ends[:-1] * array.element_size()
+
+        if layout.scalars:
+            place(at.SCALARS, [len(layout.scalars)] * len(shapes), torch.float64)
+        for node, column in layout.temps.items():
+            place(column, [size(node.kind, s) for s in shapes], dtype)
+        for column in layout.column_sums.values():
+            sizes = [
+                size(Kind.COLUMN, s) * int(pieces)
+                for s, pieces in zip(shapes, table[:, at.PIECES], strict=True)
+            ]
+            place(column, sizes, torch.float64)
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes kept between passes."""
+        return sum(a.numel() * a.element_size() for a in self._keep)
+
+    def point(self, params: Words, grads: Words) -> None:
+        """Take the addresses of parameters and gradients."""
+        self.tensors[:, at.PARAM] = params
+        self.tensors[:, at.GRAD] = grads
+
+    def fill(self, bucket: int, numbers: tuple[float, ...]) -> None:
+        """Take the host's numbers for a bucket of tensors."""
+        if numbers:
+            self._pack(self.numbers[bucket].data, 0, *numbers)
+
+    def share(self, parts: int) -> None:
+        """Share out chunks and tensors over this many threads, by elements."""
+        self.parts = parts
+        sizes = self.chunks[:, at.CHUNK_HI] - self.chunks[:, at.CHUNK_LO]
+        if not self.layout.plan.flat:
+            sizes = sizes * self.tensors[self.chunks[:, at.CHUNK_TENSOR], at.C]
+        self._bounds = [
+            _split(sizes, parts),
+            _split(self.tensors[:, at.CHUNK_COUNT], parts),
+        ]
+        self.context[at.CHUNK_BOUNDS] = self._bounds[0].ctypes.data
+        self.context[at.TENSOR_BOUNDS] = self._bounds[1].ctypes.data
+        self.context[at.PARTS] = parts
+
+    def run(self) -> None:
+        """Run the kernel, on as many threads as torch is set to."""
+        parts = threads.count(self.elements)
+        if parts != self.parts:
+            self.share(parts)
+        kernel = self.kernel
+        if parts == 1:
+            kernel.run(self.address)
+        elif kernel.run_team is not None:
+            kernel.run_team(self.address, parts)
+        else:
+            for stage in kernel.stages:
+                threads.run_parts(stage, self.address, parts)
+
+
+def _split(sizes: Words, parts: int) -> Words:
+    """Bounds that cut a list into `parts` runs of about the same total size."""
+    ends = np.cumsum(sizes)
+    total = int(ends[-1]) if len(ends) else 0
+    cuts = [int(np.searchsorted(ends, total * k / parts)) for k in range(parts)]
+    bounds = np.array([0, *(c for c in cuts[1:]), len(sizes)], np.int64)
+    bounds[1:-1] = np.minimum(bounds[1:-1] + 0, len(sizes))
+    return bounds

@@ -1,0 +1,144 @@
+"""Arithmetic on LLVM vectors (or single doubles): one operation of a rule, one instruction or two.
+
+Only `contract` is granted (a multiply and an add may fuse). Never `nnan` or `ninf`: a NaN in a
+gradient must come out as NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from llvmlite import ir
+
+I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
+F32, F64, PTR = ir.FloatType(), ir.DoubleType(), ir.PointerType()
+FUSE = ("contract",)
+FLOATS = {"float32": (F32, 4), "float64": (F64, 8)}
+
+
+def _mangled(t: ir.Type) -> str:
+    """A type as it stands in the names of overloaded intrinsics: v16f32."""
+    if isinstance(t, ir.VectorType):
+        return f"v{t.count}{t.element.intrinsic_name}"
+    return str(t.intrinsic_name)
+
+
+class Vectors:
+    """Emits operations on vectors of `width` elements of `scalar`; width 1 is a plain number."""
+
+    def __init__(self, module: ir.Module, scalar: ir.Type, width: int) -> None:
+        self.module = module
+        self.scalar = scalar
+        self.width = width
+        self.type = self.of(scalar)
+        self.mask = self.of(I1)
+
+    def of(self, scalar: ir.Type) -> ir.Type:
+        """The vector of this width over a scalar type."""
+        return ir.VectorType(scalar, self.width) if self.width > 1 else scalar
+
+    def constant(self, value: Any, scalar: ir.Type | None = None) -> ir.Constant:
+        """A constant in every lane."""
+        scalar = scalar or (I1 if isinstance(value, bool) else self.scalar)
+        if scalar in (F32, F64):
+            value = float(value)
+        one = ir.Constant(scalar, value)
+        return one if self.width == 1 else ir.Constant(self.of(scalar), [one] * self.width)
+
+    def splat(self, b: ir.IRBuilder, x: ir.Value) -> ir.Value:
+        """x in every lane."""
+        if self.width == 1:
+            return x
+        lane = b.insert_element(ir.Constant(self.of(x.type), ir.Undefined), x, I32(0))
+        zeros = ir.Constant(ir.VectorType(I32, self.width), [I32(0)] * self.width)
+        return b.shuffle_vector(lane, ir.Constant(self.of(x.type), ir.Undefined), zeros)
+
+    def convert(self, b: ir.IRBuilder, x: ir.Value, to: ir.Type) -> ir.Value:
+        """x between float and double, lane by lane."""
+        have = x.type.element if isinstance(x.type, ir.VectorType) else x.type
+        if have == to:
+            return x
+        wide = ir.VectorType(to, x.type.count) if isinstance(x.type, ir.VectorType) else to
+        return b.fpext(x, wide) if to == F64 else b.fptrunc(x, wide)
+
+    def declared(self, name: str, typ: ir.FunctionType) -> ir.Function:
+        """An external function or intrinsic, declared once."""
+        return self.module.globals.get(name) or ir.Function(self.module, typ, name)
+
+    def call(self, b: ir.IRBuilder, name: str, *args: ir.Value) -> Any:
+        """An LLVM intrinsic that is overloaded on its first argument's type."""
+        kind = args[0].type
+        fn = self.declared(
+            f"llvm.{name}.{_mangled(kind)}", ir.FunctionType(kind, [a.type for a in args])
+        )
+        return b.call(fn, args)
+
+    def total(self, b: ir.IRBuilder, x: ir.Value) -> ir.Value:
+        """The sum over the lanes of a vector of doubles, as a tree."""
+        if self.width == 1:
+            return x
+        name = f"llvm.vector.reduce.fadd.{_mangled(x.type)}"
+        fn = self.declared(name, ir.FunctionType(F64, [F64, x.type]))
+        return b.call(fn, [ir.Constant(F64, -0.0), x], fastmath=("reassoc",))
+
+    def load(self, b: ir.IRBuilder, p: ir.Value, scalar: ir.Type, mask: ir.Value | None) -> Any:
+        """A vector from memory; lanes outside the mask are 0."""
+        size = 4 if scalar == F32 else 8
+        if mask is None:
+            return b.load(p, typ=self.of(scalar), align=size)
+        vector = self.of(scalar)
+        typ = ir.FunctionType(vector, [PTR, I32, self.mask, vector])
+        fn = self.declared(f"llvm.masked.load.{_mangled(vector)}.p0", typ)
+        return b.call(fn, [p, I32(size), mask, self.constant(0, scalar)])
+
+    def store(self, b: ir.IRBuilder, x: ir.Value, p: ir.Value, mask: ir.Value | None) -> None:
+        """A vector to memory; lanes outside the mask are left alone."""
+        scalar = x.type.element if isinstance(x.type, ir.VectorType) else x.type
+        size = 4 if scalar == F32 else 8
+        if mask is None:
+            b.store(x, p, align=size)
+        else:
+            typ = ir.FunctionType(ir.VoidType(), [x.type, PTR, I32, self.mask])
+            fn = self.declared(f"llvm.masked.store.{_mangled(x.type)}.p0", typ)
+            b.call(fn, [x, p, I32(size), mask])
+
+    def op(self, b: ir.IRBuilder, op: str, x: list[ir.Value]) -> ir.Value:
+        """The value of an operation of `glissade.graph.OPS`."""
+        plain = {"add": b.fadd, "sub": b.fsub, "mul": b.fmul, "div": b.fdiv}
+        if op in plain:
+            return plain[op](*x, flags=FUSE)
+        if op in ("sqrt", "exp", "log", "pow"):
+            return self.call(b, op, *x)
+        if op == "neg":
+            return b.fneg(x[0])
+        if op == "abs":
+            return self.call(b, "fabs", x[0])
+        orders = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "=="}
+        if op in orders:
+            return b.fcmp_ordered(orders[op], *x)
+        if op == "ne":
+            return b.fcmp_unordered("!=", *x)
+        if op == "isfinite":
+            size = self.call(b, "fabs", x[0])
+            return b.fcmp_ordered("<", size, self.constant(math.inf))
+        if op in ("and", "or"):
+            return b.and_(*x) if op == "and" else b.or_(*x)
+        if op == "not":
+            return b.not_(x[0])
+        if op == "where":
+            return b.select(*x)
+        if op == "sign":
+            # What is neither over nor under 0 is returned as it came: 0 or NaN.
+            zero, one = self.constant(0), self.constant(1)
+            under = b.select(b.fcmp_ordered("<", x[0], zero), self.constant(-1), x[0])
+            return b.select(b.fcmp_ordered(">", x[0], zero), one, under)
+        if op in ("maximum", "minimum"):
+            # A comparison with NaN is false and takes y, so a NaN in y comes out; one in x is
+            # seen to by the second select.
+            y = b.select(b.fcmp_ordered(">" if op == "maximum" else "<", *x), *x)
+            return b.select(b.fcmp_unordered("uno", x[0], x[0]), x[0], y)
+        if op == "mod":
+            floor = self.call(b, "floor", b.fdiv(*x))
+            return b.fsub(x[0], b.fmul(floor, x[1]))
+        raise NotImplementedError(op)  # pragma: no cover - a new operation without its code

@@ -1,0 +1,42 @@
+"""Which backend runs a parameter: the fastest that can, or the one that was asked for by name."""
+
+from __future__ import annotations
+
+import torch
+
+from ..checks import nearest
+
+BACKENDS = ("eager", "cpu")
+
+
+def known(backend: str | None) -> None:
+    """Raise ValueError unless this is None (choose for me) or a backend's name."""
+    if backend is not None and backend not in BACKENDS:
+        words = ", ".join(map(repr, BACKENDS))
+        hint = nearest(str(backend), BACKENDS)
+        raise ValueError(f"backend={backend!r} is unknown; allowed are {words} and None{hint}")
+
+
+def obstacle(p: torch.Tensor, differentiable: bool) -> str:
+    """Why the cpu backend cannot run a parameter, in words; empty if it can."""
+    if differentiable:
+        return "differentiable=True needs torch's own operations"
+    if p.device.type != "cpu":
+        return f"it is on device {str(p.device)!r}"
+    if p.dtype not in (torch.float32, torch.float64):
+        return f"its dtype is {p.dtype} (allowed are torch.float32 and torch.float64)"
+    if type(p.data) is not torch.Tensor:
+        return f"it is a {type(p.data).__name__}, whose memory is not one plain array"
+    return ""
+
+
+def choose(p: torch.Tensor, backend: str | None, differentiable: bool, what: str) -> str:
+    """The backend for a parameter; ValueError if the one asked for cannot run it."""
+    if backend == "eager":
+        return backend
+    why = obstacle(p, differentiable)
+    if why and backend == "cpu":
+        raise ValueError(
+            f"backend='cpu' cannot run {what}: {why}; leave backend out to use what fits"
+        )
+    return "eager" if why else "cpu"

@@ -1,0 +1,333 @@
+"""The expression graph: what a rule becomes when it is called on symbols.
+
+Every node has a *kind*, the axes along which its value differs. A parameter of any rank is seen as
+``A x B x R x C``: ``C`` is the last dimension, ``R`` the one before it, ``A`` the first when there
+are three or more, and ``B`` whatever lies between. A kind is a set of axes, so broadcasting is a
+union and a reduction an intersection; nothing else in the library knows about shapes.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+class RuleError(TypeError):
+    """A rule that cannot be traced, or that returns something that is not a step and a State."""
+
+
+class Kind(enum.IntFlag):
+    """Along which axes of the parameter a value differs; HOST values are numbers outside tensors."""
+
+    HOST = 0
+    TENSOR = 1
+    SLICE = TENSOR | 2  # A: one value for each index of the first dimension (rank 3 and up)
+    MATRIX = SLICE | 4  # AB: one value for each matrix of the last two dimensions
+    ROW = MATRIX | 8  # ABR
+    COLUMN = MATRIX | 16  # ABC
+    ELEMENT = ROW | COLUMN
+
+    @property
+    def word(self) -> str:
+        """The kind in lower case, as `glissade list` prints it."""
+        return str(self.name).lower()
+
+
+def per_kind(per: str, ndim: int) -> Kind:
+    """The kind of a reduction's result for a parameter of rank `ndim`."""
+    if per == "slice":  # of rank 2, the first dimension is the rows; of rank 1, the elements
+        return {0: Kind.TENSOR, 1: Kind.COLUMN, 2: Kind.ROW}.get(ndim, Kind.SLICE)
+    kinds = {
+        "tensor": Kind.TENSOR,
+        "matrix": Kind.MATRIX,
+        "row": Kind.ROW,
+        "column": Kind.COLUMN,
+    }
+    if per not in kinds:
+        raise RuleError(f"per={per!r}: a reduction is per {', '.join(map(repr, kinds))} or 'slice'")
+    return kinds[per]
+
+
+def reduced_dims(per: str, ndim: int) -> tuple[int, ...]:
+    """The dimensions that a reduction `per` something runs over, for a tensor of rank `ndim`."""
+    per_kind(per, ndim)
+    every = tuple(range(ndim))
+    return {
+        "tensor": every,
+        "slice": every[1:],
+        "matrix": every[-2:],
+        "row": every[-1:],
+        "column": every[-2:-1] if ndim > 1 else (),
+    }[per]
+
+
+def _sign(x: torch.Tensor) -> torch.Tensor:
+    return torch.where(torch.isnan(x), x, torch.sign(x))  # torch.sign(NaN) is 0: a trap
+
+
+def _pair(fn: Callable[..., torch.Tensor]) -> Callable[[Any, Any], torch.Tensor]:
+    """Let a binary torch function take numbers beside tensors, without changing the dtype."""
+
+    def call(a: Any, b: Any) -> torch.Tensor:
+        like = a if isinstance(a, torch.Tensor) else b
+        cast = [x if isinstance(x, torch.Tensor) else like.new_tensor(x) for x in (a, b)]
+        return fn(*cast)
+
+    return call
+
+
+def _host_sqrt(x: float) -> float:
+    return math.sqrt(x) if x >= 0 else math.nan
+
+
+def _host_log(x: float) -> float:
+    return math.log(x) if x > 0 else (-math.inf if x == 0 else math.nan)
+
+
+def _host_sign(x: float) -> float:
+    return math.copysign(1.0, x) if x > 0 or x < 0 else x
+
+
+def _host_max(a: float, b: float) -> float:
+    return a if a != a or a > b else b
+
+
+def _host_min(a: float, b: float) -> float:
+    return a if a != a or a < b else b
+
+
+@dataclass(frozen=True)
+class Op:
+    """An operation on numbers (`host`) and on tensors (`torch`); `bool_` when it gives a truth."""
+
+    host: Callable[..., Any]
+    torch: Callable[..., Any]
+    bool_: bool = False
+
+
+OPS: dict[str, Op] = {
+    "add": Op(operator.add, operator.add),
+    "sub": Op(operator.sub, operator.sub),
+    "mul": Op(operator.mul, operator.mul),
+    "div": Op(operator.truediv, operator.truediv),
+    "pow": Op(operator.pow, operator.pow),
+    "mod": Op(operator.mod, operator.mod),
+    "neg": Op(operator.neg, operator.neg),
+    "abs": Op(abs, abs),
+    "sqrt": Op(_host_sqrt, torch.sqrt),
+    "exp": Op(math.exp, torch.exp),
+    "log": Op(_host_log, torch.log),
+    "sign": Op(_host_sign, _sign),
+    "maximum": Op(_host_max, _pair(torch.maximum)),
+    "minimum": Op(_host_min, _pair(torch.minimum)),
+    "isfinite": Op(math.isfinite, torch.isfinite, bool_=True),
+    "lt": Op(operator.lt, operator.lt, bool_=True),
+    "le": Op(operator.le, operator.le, bool_=True),
+    "gt": Op(operator.gt, operator.gt, bool_=True),
+    "ge": Op(operator.ge, operator.ge, bool_=True),
+    "eq": Op(operator.eq, operator.eq, bool_=True),
+    "ne": Op(operator.ne, operator.ne, bool_=True),
+    "and": Op(lambda a, b: bool(a and b), operator.and_, bool_=True),
+    "or": Op(lambda a, b: bool(a or b), operator.or_, bool_=True),
+    "not": Op(operator.not_, operator.invert, bool_=True),
+    "where": Op(lambda c, a, b: a if c else b, torch.where),
+}
+
+
+class Node:
+    """A symbolic value. Nodes of one graph are shared: equal expressions are the same object."""
+
+    __slots__ = ("args", "bool_", "graph", "kind", "op", "value")
+
+    def __init__(
+        self, graph: Graph, op: str, args: tuple[Node, ...], value: Any, kind: Kind, bool_: bool
+    ) -> None:
+        self.graph = graph
+        self.op = op  # a key of OPS, or: const hyper t p g state machine_eps sum sumsq count
+        self.args = args
+        self.value = value  # of a const, hyper or state its value, key or name; else see op
+        self.kind = kind
+        self.bool_ = bool_
+
+    @property
+    def ndim(self) -> int:
+        """The rank of the parameter: a plain int, so that a rule may branch on it freely."""
+        return self.graph.ndim
+
+    def __bool__(self) -> bool:
+        if self.kind is not Kind.HOST:
+            raise RuleError(
+                f"a rule asked for the truth of a value that differs per {self.kind.word}; only "
+                "conditions on hyperparameters and the step t may be used in `if`: write "
+                "where(condition, a, b) instead"
+            )
+        return self.graph.decide(self)
+
+    def __float__(self) -> float:
+        raise RuleError("a rule may not turn its values into Python numbers: it runs on symbols")
+
+    def __repr__(self) -> str:
+        inner = ", ".join(map(repr, self.args))
+        return f"{self.op}({inner})" if self.args else f"{self.op}:{self.value}"
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __add__(self, other: Any) -> Node:
+        return self.graph.apply("add", self, other)
+
+    def __radd__(self, other: Any) -> Node:
+        return self.graph.apply("add", other, self)
+
+    def __sub__(self, other: Any) -> Node:
+        return self.graph.apply("sub", self, other)
+
+    def __rsub__(self, other: Any) -> Node:
+        return self.graph.apply("sub", other, self)
+
+    def __mul__(self, other: Any) -> Node:
+        return self.graph.apply("mul", self, other)
+
+    def __rmul__(self, other: Any) -> Node:
+        return self.graph.apply("mul", other, self)
+
+    def __truediv__(self, other: Any) -> Node:
+        return self.graph.apply("div", self, other)
+
+    def __rtruediv__(self, other: Any) -> Node:
+        return self.graph.apply("div", other, self)
+
+    def __pow__(self, other: Any) -> Node:
+        return self.graph.apply("pow", self, other)
+
+    def __rpow__(self, other: Any) -> Node:
+        return self.graph.apply("pow", other, self)
+
+    def __mod__(self, other: Any) -> Node:
+        return self.graph.apply("mod", self, other)
+
+    def __neg__(self) -> Node:
+        return self.graph.apply("neg", self)
+
+    def __abs__(self) -> Node:
+        return self.graph.apply("abs", self)
+
+    def __lt__(self, other: Any) -> Node:
+        return self.graph.apply("lt", self, other)
+
+    def __le__(self, other: Any) -> Node:
+        return self.graph.apply("le", self, other)
+
+    def __gt__(self, other: Any) -> Node:
+        return self.graph.apply("gt", self, other)
+
+    def __ge__(self, other: Any) -> Node:
+        return self.graph.apply("ge", self, other)
+
+    def __eq__(self, other: object) -> Node:  # type: ignore[override]
+        return self.graph.apply("eq", self, other)
+
+    def __ne__(self, other: object) -> Node:  # type: ignore[override]
+        return self.graph.apply("ne", self, other)
+
+    def __and__(self, other: Any) -> Node:
+        return self.graph.apply("and", self, other)
+
+    def __or__(self, other: Any) -> Node:
+        return self.graph.apply("or", self, other)
+
+    def __invert__(self) -> Node:
+        return self.graph.apply("not", self)
+
+
+class Graph:
+    """Makes and shares nodes; answers `if` on host conditions with the path being traced."""
+
+    def __init__(self, ndim: int) -> None:
+        self._ndim = ndim
+        self.rank_matters = False  # set once the rule looks at the rank
+        self._nodes: dict[Any, Node] = {}
+        self.path: list[tuple[Node, bool]] = []
+        self._prefix: tuple[bool, ...] = ()
+
+    @property
+    def ndim(self) -> int:
+        self.rank_matters = True
+        return self._ndim
+
+    def start(self, prefix: tuple[bool, ...]) -> None:
+        """Begin a run of the rule that answers its first host conditions with `prefix`."""
+        self.path, self._prefix = [], prefix
+
+    def decide(self, condition: Node) -> bool:
+        for node, answer in self.path:
+            if node is condition:
+                return answer
+        at = len(self.path)
+        answer = self._prefix[at] if at < len(self._prefix) else True
+        self.path.append((condition, answer))
+        return answer
+
+    def node(
+        self,
+        op: str,
+        args: tuple[Node, ...] = (),
+        value: Any = None,
+        kind: Kind = Kind.HOST,
+        bool_: bool = False,
+    ) -> Node:
+        # The type is part of the key: 1, 1.0 and True are equal but not the same constant.
+        key = (op, tuple(map(id, args)), type(value), value, kind)
+        found = self._nodes.get(key)
+        if found is None:
+            found = self._nodes[key] = Node(self, op, args, value, kind, bool_)
+        return found
+
+    def lift(self, x: Any) -> Node:
+        """A node for `x`: itself, or a constant."""
+        if isinstance(x, Node):
+            if x.graph is not self:
+                raise RuleError("a rule kept a value from another call: rules must be pure")
+            return x
+        if isinstance(x, (bool, int, float)):
+            return self.node("const", value=x, bool_=isinstance(x, bool))
+        raise RuleError(
+            f"a rule mixed its values with {type(x).__name__} {x!r}; allowed are numbers, "
+            "hyperparameters, and what the functions of glissade.rule return"
+        )
+
+    def apply(self, op: str, *values: Any) -> Node:
+        """The node of an operation on nodes and numbers; constants are folded."""
+        args = tuple(map(self.lift, values))
+        if op == "where" and args[0].kind is Kind.HOST:
+            if any(a.kind is not Kind.HOST for a in args[1:]):
+                return args[1] if self.decide(args[0]) else args[2]
+        if all(a.op == "const" for a in args):
+            return self.lift(OPS[op].host(*(a.value for a in args)))
+        kind = Kind.HOST
+        for a in args:
+            kind |= a.kind
+        bool_ = OPS[op].bool_ or (op == "where" and args[1].bool_)
+        return self.node(op, args, kind=kind, bool_=bool_)
+
+    def reduce(self, op: str, x: Node, per: str) -> Node:
+        """`op` (sum, mean or norm) of x with one result per tensor, slice, matrix, row, column."""
+        if x.kind is Kind.HOST:
+            raise RuleError(f"{op}() of a plain number: reduce something that differs per element")
+        target = Kind.TENSOR if per == "tensor" else per_kind(per, self.ndim)
+        kind = x.kind & target
+        if kind == x.kind:
+            return self.apply("abs", x) if op == "norm" else x
+        if op == "norm":
+            return self.apply("sqrt", self.node("sumsq", (x,), value=per, kind=kind))
+        total = self.node("sum", (x,), value=per, kind=kind)
+        if op == "sum":
+            return total
+        count = self.node("count", value=(x.kind, kind), kind=Kind.TENSOR)
+        return self.apply("div", total, count)

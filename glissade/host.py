@@ -1,0 +1,91 @@
+"""What is computed once a step in float64: which leaf to take, and the numbers a kernel needs.
+
+The host part of a trace becomes a short Python function, so that a step of a small model is not
+spent in walking graphs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .graph import OPS, Node
+from .simplify import walk
+from .trace import Trace
+
+Choose = Callable[[int, Mapping[str, Any]], int]
+Numbers = Callable[[int, Mapping[str, Any]], tuple[float, ...]]
+
+_INFIX = {
+    "add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "mod": "%",
+    "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!=",
+}  # fmt: skip
+
+
+class _Writer:
+    """Python source that computes host nodes, each once."""
+
+    def __init__(self, signature: str) -> None:
+        self.lines = [f"def f({signature}):"]
+        self.names: dict[Node, str] = {}
+
+    def write(self, line: str, depth: int) -> None:
+        self.lines.append("    " * depth + line)
+
+    def value(self, root: Node, depth: int) -> str:
+        """The name of a variable that holds the node's value from here on."""
+        for node in walk([root]):
+            if node not in self.names:
+                name = f"x{len(self.names)}"
+                self.write(f"{name} = {self._source(node)}", depth)
+                self.names[node] = name
+        return self.names[root]
+
+    def _source(self, node: Node) -> str:
+        if node.op == "const":
+            return f"float({str(node.value)!r})" if node.value != node.value else repr(node.value)
+        if node.op == "t":
+            return "t"
+        if node.op == "hyper":
+            key, *rest = node.value
+            return f"h[{key!r}]" + "".join(f"[{i}]" for i in rest)
+        args = [self.names[a] for a in node.args]
+        if node.op in _INFIX:
+            return f"{args[0]} {_INFIX[node.op]} {args[1]}"
+        return f"OPS[{node.op!r}].host({', '.join(args)})"
+
+    def compiled(self) -> Any:
+        scope: dict[str, Any] = {"OPS": OPS, "inf": float("inf")}
+        exec("\n".join(self.lines), scope)
+        return scope["f"]
+
+
+def chooser(trace: Trace) -> Choose:
+    """The function (t, hyperparameters) -> index of the leaf whose conditions hold."""
+    writer = _Writer("t, h")
+
+    def branch(leaves: Sequence[int], at: int, depth: int) -> None:
+        first = trace.leaves[leaves[0]]
+        if at == len(first.path):
+            writer.write(f"return {leaves[0]}", depth)
+            return
+        known = dict(writer.names)
+        name = writer.value(first.path[at][0], depth)
+        inside = dict(writer.names)
+        for answer in (True, False):
+            side = [i for i in leaves if trace.leaves[i].path[at][1] is answer]
+            writer.names = dict(inside)
+            writer.write(f"if {name}:" if answer else "else:", depth)
+            branch(side, at + 1, depth + 1)
+        writer.names = known
+
+    branch(range(len(trace.leaves)), 0, 1)
+    return writer.compiled()  # type: ignore[no-any-return]
+
+
+def calculator(nodes: Sequence[Node]) -> Numbers:
+    """The function (t, hyperparameters) -> the values of host nodes."""
+    writer = _Writer("t, h")
+    names = [writer.value(node, 1) for node in nodes]
+    writer.write(f"return ({''.join(name + ', ' for name in names)})", 1)
+    return writer.compiled()  # type: ignore[no-any-return]

@@ -1,0 +1,226 @@
+"""From a graph to passes over memory.
+
+A reduction over elements is known only when its pass has ended, so reductions cut the graph: pass
+k computes what needs k reductions one after the other. Between the passes stand *finishes*, which
+complete the sums and compute everything smaller than the parameter. A value per element that a
+later pass needs is computed again from what is in memory; when each new state is stored is chosen
+so that the fewest bytes move.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from .graph import Kind, Node
+from .simplify import only_slices, simplify, walk
+from .trace import Leaf
+
+Load = tuple[str, str]  # ("p", ""), ("g", "") or ("state", name)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One sweep over all elements."""
+
+    sums: tuple[Node, ...]  # reductions per tensor, row or column that this pass feeds
+    stores: Mapping[str, Node]  # new states per element that this pass writes
+    param: Node | None  # the new parameter, written by the last pass
+    known: Mapping[Node, str]  # values that an earlier pass left in the state of this name
+    loads: tuple[Load, ...]  # the arrays that it reads
+
+    @property
+    def reads(self) -> int:
+        """Arrays read."""
+        return len(self.loads)
+
+    @property
+    def writes(self) -> int:
+        """Arrays written."""
+        return len(self.stores) + (self.param is not None)
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What is completed and computed before pass `k`: values per tensor, row, column ..."""
+
+    values: tuple[Node, ...]
+    stores: Mapping[str, Node]  # small states, written once everything else is done
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The passes of one leaf, with a finish before each and one after the last."""
+
+    passes: tuple[Pass, ...]
+    finishes: tuple[Finish, ...]
+    hosts: tuple[Node, ...]  # numbers computed on the host once a step, in this order
+    kinds: Mapping[str, Kind]  # of the states that are read or written
+    flat: bool  # no row, column or slice matters: memory order is all there is
+    slices_as_rows: bool
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The states that are read or written."""
+        return tuple(self.kinds)
+
+    @property
+    def numbers_per_element(self) -> int:
+        """Numbers per element moved to and from memory, all passes together."""
+        return sum(p.reads + p.writes for p in self.passes)
+
+
+def plan(leaf: Leaf, kinds: Mapping[str, Kind]) -> Plan:
+    """Cut the graph of a leaf into passes; `kinds` are those of the trace's states."""
+    roots = [leaf.param, *leaf.state.values()]
+    slices = only_slices(roots)
+    param, *news = simplify(roots, slices_as_rows=slices)
+    state = dict(zip(leaf.state, news, strict=True))
+    if slices:
+        kinds = {name: Kind.ROW if k is Kind.SLICE else k for name, k in kinds.items()}
+    return _Planner(param, state, kinds, slices).plan()
+
+
+class _Planner:
+    def __init__(
+        self, param: Node, state: dict[str, Node], kinds: Mapping[str, Kind], slices_as_rows: bool
+    ) -> None:
+        self.param = param
+        self.slices_as_rows = slices_as_rows
+        self.nodes = list(walk([param, *state.values()]))
+        self.depth = self._depths()
+        self.kinds = kinds
+        self.wide = {k: n for k, n in state.items() if kinds[k] is Kind.ELEMENT}
+        self.small = {k: n for k, n in state.items() if k not in self.wide}
+        self.last = max(self.depth[n] for n in (param, *self.wide.values()))
+        self.last = max([self.last, *(self.depth[n] - 1 for n in self._sums())])
+
+    def _sums(self) -> list[Node]:
+        """Reductions over elements, in order."""
+        return [
+            n for n in self.nodes
+            if n.op in ("sum", "sumsq") and n.args[0].kind is Kind.ELEMENT
+        ]  # fmt: skip
+
+    def _depths(self) -> dict[Node, int]:
+        """How many passes must have ended before a value can be computed."""
+        depth: dict[Node, int] = {}
+        for n in self.nodes:
+            depth[n] = max((depth[a] for a in n.args), default=0)
+            if n.op in ("sum", "sumsq") and n.args[0].kind is Kind.ELEMENT:
+                depth[n] += 1
+        return depth
+
+    def plan(self) -> Plan:
+        best: tuple[Pass, ...] | None = None
+        fewest = 0
+        ranges = [range(self.depth[n], self.last + 1) for n in self.wide.values()]
+        # Latest first: among equals, states are best written beside the parameter.
+        for when in itertools.product(*(reversed(r) for r in ranges)):
+            passes = self._passes(dict(zip(self.wide, when, strict=True)))
+            if passes is None:
+                continue
+            moved = sum(p.reads + p.writes for p in passes)
+            if best is None or moved < fewest:
+                best, fewest = passes, moved
+        assert best is not None  # writing every state in the last pass always works
+        kinds = {n.kind for n in self.nodes}
+        states = {n.value for n in self.nodes if n.op == "state"} | {*self.wide, *self.small}
+        return Plan(
+            passes=best,
+            finishes=self._finishes(),
+            hosts=self._hosts(),
+            kinds={name: self.kinds[name] for name in sorted(states)},
+            flat=kinds <= {Kind.HOST, Kind.TENSOR, Kind.ELEMENT},
+            slices_as_rows=self.slices_as_rows,
+        )
+
+    def _passes(self, when: Mapping[str, int]) -> tuple[Pass, ...] | None:
+        """The passes if each state is written in pass `when`, or None if that cannot work."""
+        passes = []
+        for k in range(self.last + 1):
+            sums = tuple(n for n in self._sums() if self.depth[n] == k + 1)
+            stores = {name: self.wide[name] for name, at in when.items() if at == k}
+            param = self.param if k == self.last else None
+            known = {self.wide[name]: name for name, at in when.items() if at < k}
+            outputs = [
+                *(s.args[0] for s in sums),
+                *stores.values(),
+                *([] if param is None else [param]),
+            ]
+            loads = self._loads(outputs, known, {n for n, at in when.items() if at < k})
+            if loads is None:
+                return None
+            passes.append(Pass(sums, stores, param, known, loads))
+        return tuple(passes)
+
+    def _loads(
+        self, outputs: Iterable[Node], known: Mapping[Node, str], overwritten: set[str]
+    ) -> tuple[Load, ...] | None:
+        """The arrays that computing `outputs` reads; None if one was overwritten before."""
+        loads: set[Load] = set()
+        stack = list(outputs)
+        seen: set[int] = set()
+        while stack:
+            node = stack.pop()
+            if node.kind is not Kind.ELEMENT or id(node) in seen:
+                continue
+            seen.add(id(node))
+            if node.op in ("p", "g"):
+                loads.add((node.op, ""))
+            elif node in known:
+                loads.add(("state", known[node]))
+            elif node.op == "state":
+                if node.value in overwritten:
+                    return None
+                loads.add(("state", node.value))
+            else:
+                stack.extend(node.args)
+        return tuple(sorted(loads))
+
+    def _finishes(self) -> tuple[Finish, ...]:
+        keep = self._kept()
+        # What could be computed before the first pass but is not needed there waits for its end.
+        early = any(
+            a in keep and self.depth[a] == 0
+            for n in self.nodes if n.kind is Kind.ELEMENT and self.depth[n] == 0
+            for a in n.args
+        )  # fmt: skip
+        finishes = []
+        for k in range(self.last + 2):
+            at = {k} if early else {k, 0} - {0} if k != 1 else {0, 1}
+            values = tuple(n for n in self.nodes if n in keep and self.depth[n] in at)
+            stores = self.small if k == self.last + 1 else {}
+            finishes.append(Finish(values, stores))
+        return tuple(finishes)
+
+    def _kept(self) -> set[Node]:
+        """Values smaller than the parameter that get a place in memory of their own."""
+        keep: set[Node] = set()
+
+        def small(n: Node) -> bool:
+            return n.kind not in (Kind.HOST, Kind.ELEMENT)
+
+        for node in self.nodes:
+            if node.op in ("sum", "sumsq", "count"):
+                keep.add(node)
+            for arg in node.args:
+                if (
+                    small(arg)
+                    and arg.kind is not node.kind
+                    and arg.op not in ("state", "machine_eps")
+                ):
+                    keep.add(arg)
+        keep.update(n for n in self.small.values() if small(n))
+        keep.update(n for n in self.wide.values() if small(n) and n.op != "state")
+        if small(self.param):
+            keep.add(self.param)
+        return keep
+
+    def _hosts(self) -> tuple[Node, ...]:
+        """Numbers that something other than another number needs."""
+        used = [a for n in self.nodes if n.kind is not Kind.HOST for a in n.args]
+        used += [self.param, *self.wide.values(), *self.small.values()]
+        found = {n: None for n in used if n.kind is Kind.HOST and n.op != "const"}
+        return tuple(found)

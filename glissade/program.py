@@ -1,0 +1,61 @@
+"""A rule made ready to run for parameters of one rank: its trace, plans and host functions."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from .graph import Kind
+from .host import Choose, Numbers, calculator, chooser
+from .plan import Plan, plan
+from .rule import Rule
+from .simplify import walk
+from .trace import Trace, structure, trace
+
+
+class Program:
+    """What every backend needs of a rule: `choose` the leaf at t, then its plan and numbers."""
+
+    def __init__(self, traced: Trace) -> None:
+        self.trace = traced
+        self.choose: Choose = chooser(traced)
+        self.kernels: dict[Any, Any] = {}  # what a backend has compiled, by its own keys
+        self.plans: tuple[Plan, ...] = tuple(plan(x, traced.states) for x in traced.leaves)
+
+    @property
+    def states(self) -> Mapping[str, Kind]:
+        """The kind of each state."""
+        return self.trace.states
+
+    @functools.cached_property
+    def numbers(self) -> tuple[Numbers, ...]:
+        """For each leaf the function that computes its plan's host numbers."""
+        return tuple(calculator(p.hosts) for p in self.plans)
+
+    def reads(self, key: str) -> bool:
+        """Whether any leaf or condition depends on the hyperparameter `key`."""
+        for leaf in self.trace.leaves:
+            roots = [leaf.param, *leaf.state.values(), *(c for c, _ in leaf.path)]
+            if any(n.op == "hyper" and n.value[0] == key for n in walk(roots)):
+                return True
+        return False
+
+
+class Programs:
+    """The programs of one rule, made as structures of hyperparameters and ranks turn up."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self._made: dict[Any, Program] = {}
+
+    def get(self, hyper: Mapping[str, Any], ndim: int) -> Program:
+        """The program for these hyperparameters; raises RuleError if the rule cannot be traced."""
+        shape = structure({k: hyper[k] for k in (*self.rule.hyper, "base_lr", "maximize")})
+        for key in ((shape, None), (shape, ndim)):
+            if key in self._made:
+                return self._made[key]
+        traced = trace(self.rule, {key: hyper[key] for key, _ in shape}, ndim)
+        program = Program(traced)
+        self._made[(shape, ndim if traced.rank_matters else None)] = program
+        return program

@@ -1,0 +1,157 @@
+"""One row an optimizer: what it is, where it comes from, whom its variants match.
+
+A row is all that an optimizer needs beside its rule to get its class, its tests, its line in
+`glissade list`, its benchmark and its place in comparisons.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from . import rules
+from .checks import nearest
+from .rule import Rule
+
+if TYPE_CHECKING:
+    from .optimizer import Optimizer
+
+
+class UnknownOptimizer(ValueError):
+    """A name that no row has."""
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where an optimizer was published."""
+
+    title: str
+    authors: str
+    year: int
+    identifier: str  # arXiv number, DOI or venue
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the registry."""
+
+    name: str  # of the rule, and on the command line
+    title: str  # of the class
+    rule: Callable[..., Rule]
+    paper: Paper
+    variants: Mapping[str, str] = field(default_factory=dict)  # variant: whom it matches
+    lr_range: tuple[float, float] = (1e-4, 1e-1)  # where a comparison searches
+    preset: Mapping[str, Any] = field(default_factory=dict)  # of another row's rule
+
+    def bind(self, lr: float | None = None, **hyper: Any) -> Rule:
+        """The rule with values bound; lr=None is its default."""
+        given = {**self.preset, **hyper}
+        return self.rule(**given) if lr is None else self.rule(lr, **given)
+
+    def optimizer(
+        self,
+        params: Iterable[Any],
+        lr: float | None = None,
+        *,
+        backend: str | None = None,
+        **hyper: Any,
+    ) -> Optimizer:
+        """The optimizer on these parameters."""
+        from .optimizer import Optimizer
+
+        return Optimizer(params, self.bind(lr, **hyper), backend=backend)
+
+
+_POLYAK = Paper(
+    "Some methods of speeding up the convergence of iteration methods",
+    "Polyak",
+    1964,
+    "doi:10.1016/0041-5553(64)90137-5",
+)
+_NESTEROV = Paper(
+    "A method for solving the convex programming problem with rate O(1/k²)",
+    "Nesterov",
+    1983,
+    "Soviet Math. Dokl. 27",
+)
+_ROBBINS = Paper(
+    "A stochastic approximation method", "Robbins & Monro", 1951, "doi:10.1214/aoms/1177729586"
+)
+_ADAM = Paper("Adam: a method for stochastic optimization", "Kingma & Ba", 2015, "arXiv:1412.6980")
+_DECOUPLED = Paper(
+    "Decoupled weight decay regularization", "Loshchilov & Hutter", 2019, "arXiv:1711.05101"
+)
+_TORCH_PAPER = {"torch": "torch.optim", "paper": "the paper's equation"}
+
+ROWS: tuple[Entry, ...] = (
+    Entry("sgd", "SGD", rules.sgd, _ROBBINS,
+          {**_TORCH_PAPER, "ema": "an averaged velocity"}, (3e-3, 3.0)),
+    Entry("momentum", "SGD", rules.sgd, _POLYAK, lr_range=(3e-4, 0.3), preset={"momentum": 0.9}),
+    Entry("nesterov", "SGD", rules.sgd, _NESTEROV, lr_range=(3e-4, 0.3),
+          preset={"momentum": 0.9, "nesterov": True}),
+    Entry("sgdw", "SGDW", rules.sgdw, _DECOUPLED,
+          {**_TORCH_PAPER, "ema": "an averaged velocity"}, (3e-3, 3.0)),
+    Entry("adagrad", "Adagrad", rules.adagrad,
+          Paper("Adaptive subgradient methods for online learning and stochastic optimization",
+                "Duchi, Hazan & Singer", 2011, "jmlr:v12/duchi11a"), _TORCH_PAPER, (1e-3, 1.0)),
+    Entry("rmsprop", "RMSprop", rules.rmsprop,
+          Paper("Lecture 6.5: rmsprop", "Tieleman & Hinton", 2012, "Coursera"),
+          {**_TORCH_PAPER, "keras": "Keras"}),
+    Entry("adam", "Adam", rules.adam, _ADAM,
+          {"torch": "torch.optim, the paper", "keras": "Keras, the paper's efficient order",
+           "inside": "eps inside the root", "inside_hat": "eps inside the corrected root"}),
+    Entry("adamw", "AdamW", rules.adamw, _DECOUPLED,
+          {"torch": "torch.optim", "keras": "Keras' order of Adam",
+           "inside": "eps inside the root", "inside_hat": "eps inside the corrected root"}),
+    Entry("lion", "Lion", rules.lion,
+          Paper("Symbolic discovery of optimization algorithms", "Chen et al.", 2023,
+                "arXiv:2302.06675"), lr_range=(1e-5, 1e-2)),
+    Entry("radam", "RAdam", rules.radam,
+          Paper("On the variance of the adaptive learning rate and beyond", "Liu et al.", 2020,
+                "arXiv:1908.03265"),
+          {"torch": "torch.optim", "paper": "the paper's equation", "inside": "eps inside the root",
+           "official": "the authors' code"}),
+    Entry("lamb", "LAMB", rules.lamb,
+          Paper("Large batch optimization for deep learning: training BERT in 76 minutes",
+                "You et al.", 2020, "arXiv:1904.00962"), lr_range=(3e-4, 0.3)),
+    Entry("adafactor", "Adafactor", rules.adafactor,
+          Paper("Adafactor: adaptive learning rates with sublinear memory cost", "Shazeer & Stern",
+                2018, "arXiv:1804.04235"), _TORCH_PAPER, (1e-3, 1.0)),
+    Entry("ranger", "Ranger", rules.ranger,
+          Paper("Ranger: a synergistic optimizer", "Wright", 2019,
+                "github.com/lessw2020/Ranger-Deep-Learning-Optimizer"),
+          {"paper": "Lookahead's and RAdam's papers", "official": "the released code"}),
+    Entry("ralamb", "Ralamb", rules.ralamb,
+          Paper("Over9000: Ralamb", "Grankin", 2019, "github.com/mgrankin/over9000"),
+          lr_range=(3e-4, 0.3)),
+    Entry("rangerlars", "RangerLARS", rules.rangerlars,
+          Paper("Over9000: RangerLARS", "Grankin", 2019, "github.com/mgrankin/over9000"),
+          lr_range=(3e-4, 0.3)),
+)  # fmt: skip
+
+
+@functools.cache
+def _by_name() -> dict[str, Entry]:
+    return {row.name: row for row in ROWS}
+
+
+def names() -> tuple[str, ...]:
+    """Every name, presets included."""
+    return tuple(_by_name())
+
+
+def entries() -> tuple[Entry, ...]:
+    """The rows that are optimizers of their own, not presets of another."""
+    return tuple(row for row in ROWS if not row.preset)
+
+
+def lookup(name: str) -> Entry:
+    """The row of a name; UnknownOptimizer names the nearest known one."""
+    found = _by_name().get(name.lower())
+    if found is None:
+        raise UnknownOptimizer(
+            f"unknown optimizer {name!r}; known are {', '.join(names())}{nearest(name, names())}"
+        )
+    return found

@@ -1,0 +1,272 @@
+"""What the author of a rule imports: `Rule`, `State`, and the functions that a rule may call.
+
+A rule is a pure function ``update(p, g, s, t, h) -> (step, State)``: `p` the parameter, `g` its
+gradient, `s` the state, `t` the step counted from 1, `h` the hyperparameters. The step is
+**subtracted** from the parameter. Each name of the state starts at zero; a name that is not
+returned stays as it was. An optional second phase ``after(p, s, t, h) -> (p, State)`` acts on the
+parameter once it has moved.
+
+The functions below take symbols (when a rule is traced into a kernel), tensors (when it runs as
+its own reference) and numbers alike. ``if`` works on conditions of hyperparameters and `t` alone,
+and picks a specialised kernel; for conditions on data there is `where`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from . import checks
+from .graph import OPS, Kind, Node, RuleError, reduced_dims
+
+__all__ = [
+    "Rule", "RuleError", "State", "clip", "exp", "isfinite", "log", "machine_eps", "maximum", "mean", "minimum",
+    "norm", "rms", "sign", "sqrt", "total", "where",
+]  # fmt: skip
+
+Value = Any  # a Node, a tensor or a number: what flows through a rule
+
+
+class State(Mapping[str, Value]):
+    """The state of one parameter: ``State(m=m, v=v)``, read as ``s.m``, joined with ``|``."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, **values: Value) -> None:
+        object.__setattr__(self, "_values", values)
+
+    def __getattr__(self, name: str) -> Value:
+        try:
+            return self._values[name]
+        except KeyError:
+            raise AttributeError(f"no state {name!r}; there are {sorted(self._values)}") from None
+
+    def __setattr__(self, name: str, value: Value) -> None:
+        raise RuleError(f"s.{name} = ... in a rule: rules are pure; return State({name}=...)")
+
+    def __getitem__(self, name: str) -> Value:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __or__(self, other: Mapping[str, Value]) -> State:
+        return State(**{**self._values, **other})
+
+
+class Hyper:
+    """The hyperparameters as a rule sees them: ``h.lr``, ``h.betas``."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._values[name]
+        except KeyError:
+            known = ", ".join(sorted(self._values))
+            raise RuleError(f"a rule read h.{name}, which nobody set; there are: {known}") from None
+
+
+def _apply(op: str, *xs: Value) -> Value:
+    for x in xs:
+        if isinstance(x, Node):
+            return x.graph.apply(op, *xs)
+    if any(isinstance(x, torch.Tensor) for x in xs):
+        return OPS[op].torch(*xs)
+    return OPS[op].host(*xs)
+
+
+def sqrt(x: Value) -> Value:
+    """The square root."""
+    return _apply("sqrt", x)
+
+
+def exp(x: Value) -> Value:
+    """e to the power x."""
+    return _apply("exp", x)
+
+
+def log(x: Value) -> Value:
+    """The natural logarithm."""
+    return _apply("log", x)
+
+
+def sign(x: Value) -> Value:
+    """-1, 0 or 1; NaN where x is NaN (torch.sign gives 0 there)."""
+    return _apply("sign", x)
+
+
+def maximum(a: Value, b: Value) -> Value:
+    """The larger of two values; NaN if either is NaN."""
+    return _apply("maximum", a, b)
+
+
+def minimum(a: Value, b: Value) -> Value:
+    """The smaller of two values; NaN if either is NaN."""
+    return _apply("minimum", a, b)
+
+
+def clip(x: Value, lo: Value, hi: Value) -> Value:
+    """x, but at least lo and at most hi."""
+    return minimum(maximum(x, lo), hi)
+
+
+def isfinite(x: Value) -> Value:
+    """True where x is neither infinite nor NaN."""
+    return _apply("isfinite", x)
+
+
+def where(condition: Value, a: Value, b: Value) -> Value:
+    """a where the condition holds, else b."""
+    return _apply("where", condition, a, b)
+
+
+def _reduce(op: str, x: Value, per: str) -> Value:
+    if isinstance(x, Node):
+        return x.graph.reduce(op, x, per)
+    dims = reduced_dims(per, x.ndim)
+    if not dims:
+        return x.abs() if op == "norm" else x
+    keep = (
+        per != "tensor"
+    )  # per row (n, 1), per column (1, m): the shapes broadcast; a tensor's is ()
+    if op == "norm":
+        return torch.linalg.vector_norm(x, dim=dims, keepdim=keep)
+    reduce = torch.sum if op == "sum" else torch.mean
+    return reduce(x, dim=dims, keepdim=keep)
+
+
+def norm(x: Value, per: str = "tensor") -> Value:
+    """The Euclidean norm, one `per` "tensor", "slice", "matrix", "row" or "column".
+
+    A row is what lies along the last dimension, a column along the one before it, a matrix both,
+    a slice everything under one index of the first dimension.
+    """
+    return _reduce("norm", x, per)
+
+
+def mean(x: Value, per: str = "tensor") -> Value:
+    """The mean, one `per` "tensor", "slice", "matrix", "row" or "column" (see `norm`)."""
+    return _reduce("mean", x, per)
+
+
+def total(x: Value, per: str = "tensor") -> Value:
+    """The sum, one `per` "tensor", "slice", "matrix", "row" or "column" (see `norm`)."""
+    return _reduce("sum", x, per)
+
+
+def rms(x: Value, per: str = "tensor") -> Value:
+    """The root of the mean square (see `norm`)."""
+    return sqrt(mean(x * x, per))
+
+
+def machine_eps(p: Value) -> Value:
+    """The machine epsilon of the parameter's dtype."""
+    if isinstance(p, Node):
+        return p.graph.node("machine_eps", kind=Kind.TENSOR)
+    return torch.finfo(p.dtype).eps
+
+
+Update = Callable[[Any, Any, Any, Any, Any], tuple[Value, State]]
+After = Callable[[Any, Any, Any, Any], tuple[Value, State]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An update rule with its hyperparameters bound.
+
+    `hyper` holds the default of every hyperparameter; each may be set per group. Numbers (and
+    tuples of numbers) may change at any step at no cost; ``None``, strings and booleans choose a
+    different kernel. `choices` lists what a string may be. With `decays`, the keywords
+    ``weight_decay`` and ``decay`` of `hyper` are applied around the update, as `decayed` says.
+    `aliases` gives the names that torch's own code has for the states (``{"m": "exp_avg"}``), so
+    that its checkpoints can be loaded.
+
+    >>> import glissade
+    >>> from glissade.rule import Rule, State, sign
+    >>> def signum(p, g, s, t, h):
+    ...     m = h.momentum * s.m + (1 - h.momentum) * g
+    ...     return h.lr * sign(m), State(m=m)
+    >>> rule = Rule(signum, dict(lr=1e-4, momentum=0.9))
+    >>> opt = glissade.Optimizer([torch.ones(3, requires_grad=True)], rule)
+    """
+
+    update: Update
+    hyper: Mapping[str, Any]
+    after: After | None = None
+    name: str = ""
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    decays: bool = False
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not callable(self.update):
+            raise RuleError(f"update={self.update!r} is not a function (p, g, s, t, h)")
+        hyper = dict(self.hyper)
+        if "lr" not in hyper:
+            raise RuleError(f"hyper has {sorted(hyper)} but no 'lr', which every rule needs")
+        object.__setattr__(self, "hyper", hyper)
+        name = self.name or getattr(self.update, "__name__", "rule").strip("_")
+        object.__setattr__(self, "name", name)
+        choices = dict(self.choices)
+        if self.decays:
+            choices["decay"] = tuple(DECAYS)
+        object.__setattr__(self, "choices", choices)
+        self.check(hyper)
+
+    def check(self, values: Mapping[str, Any]) -> None:
+        """Raise ValueError or TypeError if one of these hyperparameter values cannot be."""
+        for key, value in values.items():
+            if key in self.choices:
+                checks.one_of(self.name, key, value, self.choices[key])
+            else:
+                checks.hyperparameter(key, value, self.hyper.get(key))
+
+    def wrap(
+        self,
+        name: str,
+        update: Update | None = None,
+        after: After | None = None,
+        *,
+        decays: bool | None = None,
+        **hyper: Any,
+    ) -> Rule:
+        """This rule inside a wrapper: its functions replaced, its hyperparameters added."""
+        taken = sorted(set(hyper) & set(self.hyper))
+        if taken:
+            raise ValueError(f"{name}: {self.name} already has {', '.join(taken)}")
+        return replace(
+            self,
+            update=update or self.update,
+            after=after or self.after,
+            hyper={**self.hyper, **hyper},
+            name=f"{name}({self.name})",
+            decays=self.decays if decays is None else decays,
+        )
+
+
+DECAYS: dict[str, Callable[[Any, Any], Value]] = {
+    "l2": lambda h, p: 0.0,  # enters the gradient instead: see decayed()
+    "decoupled": lambda h, p: h.lr * h.weight_decay * p,
+    "independent": lambda h, p: h.lr / h.base_lr * h.weight_decay * p,
+    "corrected": lambda h, p: h.lr * (h.lr / h.base_lr) * h.weight_decay * p,
+}
+
+
+def decayed(rule: Rule, p: Value, g: Value, s: Any, t: Value, h: Any) -> tuple[Value, State]:
+    """The update of a rule with its weight decay in its step: ``decay`` says which of four."""
+    if not rule.decays:
+        return rule.update(p, g, s, t, h)
+    if h.decay == "l2":
+        return rule.update(p, g + h.weight_decay * p, s, t, h)
+    step, new = rule.update(p, g, s, t, h)
+    return step + DECAYS[h.decay](h, p), new

@@ -1,0 +1,1 @@
+"""Comparisons of optimizers on real tasks: `glissade compare`."""

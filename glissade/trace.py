@@ -1,0 +1,246 @@
+"""From a rule to graphs: one for each path through its host conditions.
+
+The rule is called on symbols. A condition on hyperparameters and `t` alone is answered once True
+and once False, depth first, so that each reachable combination gets a graph of its own (a *leaf*);
+at run time the same conditions, evaluated on the host, pick the leaf. The kind of each state
+(per element, row, column ...) is not declared: it starts as a number per tensor and is widened to
+what the rule returns until nothing changes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+from .checks import is_number, plain
+from .graph import Graph, Kind, Node, RuleError
+from .rule import Hyper, Rule, State, decayed
+
+MAX_LEAVES = 64
+T, P, G = "t", "p", "g"
+NUMBER = "#"  # stands for "a number" in a structure
+
+
+def structure(hyper: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """What of the hyperparameters is built into a kernel: everything but the numbers' values."""
+
+    def shape(x: Any) -> Any:
+        if type(x) is float or type(x) is int:
+            return NUMBER
+        x = plain(x)
+        if isinstance(x, tuple):
+            return tuple(shape(y) for y in x)
+        return NUMBER if is_number(x) else x
+
+    return tuple((key, shape(value)) for key, value in hyper.items())
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One path: the host conditions that lead here, what is subtracted, what comes out."""
+
+    path: tuple[tuple[Node, bool], ...]
+    step: Node
+    param: Node  # the new parameter
+    state: Mapping[str, Node]  # the new states; a state that is not here stays as it was
+    names: Mapping[Node, str] = field(default_factory=dict)  # what the rule's source calls them
+
+
+@dataclass(frozen=True)
+class Trace:
+    """All leaves of a rule for one structure of hyperparameters (and rank, where it matters)."""
+
+    rule: Rule
+    leaves: tuple[Leaf, ...]
+    states: Mapping[str, Kind]
+    rank_matters: bool
+
+
+def trace(rule: Rule, hyper: Mapping[str, Any], ndim: int, *, names: bool = False) -> Trace:
+    """Trace `rule` for a parameter of rank `ndim`; with `names`, note the source's local names.
+
+    `hyper` must hold every hyperparameter that the rule reads, `base_lr` and `maximize` included.
+    Raises RuleError where the rule does what a rule may not do.
+    """
+    kinds: dict[str, Kind] = {}
+    while True:
+        graph = Graph(ndim)
+        leaves = _leaves(rule, structure(hyper), graph, kinds, names)
+        grown = dict(kinds)
+        for leaf in leaves:
+            for name, node in leaf.state.items():
+                grown[name] = grown.get(name, Kind.TENSOR) | node.kind | Kind.TENSOR
+        if grown == kinds:
+            return Trace(rule, leaves, kinds, graph.rank_matters)
+        kinds = grown
+
+
+def _leaves(
+    rule: Rule,
+    shape: tuple[tuple[str, Any], ...],
+    graph: Graph,
+    kinds: Mapping[str, Kind],
+    names: bool,
+) -> tuple[Leaf, ...]:
+    leaves: list[Leaf] = []
+    prefix: tuple[bool, ...] | None = ()
+    read: set[str] = set()
+    while prefix is not None:
+        if len(leaves) >= MAX_LEAVES:
+            raise RuleError(f"{rule.name}: more than {MAX_LEAVES} paths through host conditions")
+        graph.start(prefix)
+        leaves.append(_run(rule, shape, graph, kinds, read, names))
+        answers = [answer for _, answer in graph.path]
+        while answers and not answers[-1]:
+            answers.pop()
+        prefix = (*answers[:-1], False) if answers else None
+    returned = {name for leaf in leaves for name in leaf.state}
+    lost = sorted(read - returned)
+    if lost:
+        raise RuleError(
+            f"{rule.name}: the rule reads s.{lost[0]} but never returns it; it returns "
+            f"State({', '.join(sorted(returned))}): add {lost[0]}=... to the State"
+        )
+    return tuple(leaves)
+
+
+class _States(State):
+    """The state as symbols; a name that is read for the first time comes into being here."""
+
+    __slots__ = ("_make", "_read")
+
+    def __init__(self, graph: Graph, kinds: Mapping[str, Kind], read: set[str]) -> None:
+        super().__init__()
+        object.__setattr__(self, "_read", read)
+        object.__setattr__(
+            self,
+            "_make",
+            lambda name: graph.node("state", value=name, kind=kinds.get(name, Kind.TENSOR)),
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        self._read.add(name)
+        return self._make(name)
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self, name)
+
+
+class _After(_States):
+    """The state as `after` sees it: what the update returned, else what was there before."""
+
+    __slots__ = ("_new",)
+
+    def __init__(
+        self, graph: Graph, kinds: Mapping[str, Kind], read: set[str], new: Mapping[str, Node]
+    ) -> None:
+        super().__init__(graph, kinds, read)
+        object.__setattr__(self, "_new", new)
+
+    def __getattr__(self, name: str) -> Any:
+        return self._new[name] if name in self._new else super().__getattr__(name)
+
+
+def _run(
+    rule: Rule,
+    shape: tuple[tuple[str, Any], ...],
+    graph: Graph,
+    kinds: Mapping[str, Kind],
+    read: set[str],
+    names: bool,
+) -> Leaf:
+    p = graph.node("p", value=P, kind=Kind.ELEMENT)
+    g = graph.node("g", value=G, kind=Kind.ELEMENT)
+    t = graph.node("t", value=T)
+    h = Hyper({key: _symbol(graph, (key,), what) for key, what in shape})
+    grad = -g if getattr(h, "maximize", False) is True else g
+    noted: dict[Node, str] = {}
+    with _Locals(noted) if names else _Nothing():
+        out = decayed(rule, p, grad, _States(graph, kinds, read), t, h)
+        step, new = _pair(rule, "update", out, "step")
+        step = graph.lift(step)
+        state = _new_state(rule, graph, new)
+        moved = p - step
+        if rule.after is not None:
+            out = rule.after(moved, _After(graph, kinds, read, state), t, h)
+            moved, more = _pair(rule, "after", out, "p")
+            moved = graph.lift(moved)
+            state |= _new_state(rule, graph, more)
+    for what, node in (("step", step), ("parameter", moved)):
+        if node.bool_:
+            raise RuleError(f"{rule.name}: the {what} that the rule returns is a truth value")
+    unchanged = [k for k, node in state.items() if node.op == "state" and node.value == k]
+    state = {k: node for k, node in state.items() if k not in unchanged}
+    return Leaf(tuple(graph.path), step, moved, state, noted)
+
+
+def _symbol(graph: Graph, key: tuple[Any, ...], what: Any) -> Any:
+    if what is NUMBER:
+        return graph.node("hyper", value=key)
+    if isinstance(what, tuple):
+        return tuple(_symbol(graph, (*key, i), x) for i, x in enumerate(what))
+    return what
+
+
+def _pair(rule: Rule, where: str, out: Any, first: str) -> tuple[Any, State]:
+    if not (isinstance(out, tuple) and len(out) == 2 and isinstance(out[1], State)):
+        raise RuleError(
+            f"{rule.name}: {where} returned {_describe(out)}; allowed is a pair ({first}, "
+            f"State(name=value, ...)), with State() if there is no state"
+        )
+    return out
+
+
+def _describe(out: Any) -> str:
+    if isinstance(out, tuple):
+        return f"({', '.join(type(x).__name__ for x in out)})"
+    return f"a {type(out).__name__}"
+
+
+def _new_state(rule: Rule, graph: Graph, new: State) -> dict[str, Node]:
+    nodes = {}
+    for name, value in new.items():
+        if not isinstance(value, Node) and not is_number(value):
+            raise RuleError(
+                f"{rule.name}: State({name}=...) is a {type(value).__name__}; a state is a value "
+                "of the rule (per element, row, column or tensor) or a number"
+            )
+        nodes[name] = graph.lift(value)
+        if nodes[name].bool_:
+            raise RuleError(f"{rule.name}: State({name}=...) is a truth value; use where(c, 1, 0)")
+        if name == "step":
+            raise RuleError(f"{rule.name}: State(step=...) is taken: `step` is where t is kept")
+    return nodes
+
+
+class _Nothing:
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class _Locals:
+    """Notes which local names a rule's source gives to which nodes, as its functions return."""
+
+    def __init__(self, noted: dict[Node, str]) -> None:
+        self.noted = noted
+
+    def __enter__(self) -> None:
+        self.before = sys.getprofile()
+        sys.setprofile(self._profile)
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(self.before)
+
+    def _profile(self, frame: FrameType, event: str, _: Any) -> None:
+        code = frame.f_code
+        if event != "return" or code.co_argcount < 4 or "h" not in code.co_varnames[:5]:
+            return
+        for name, value in frame.f_locals.items():
+            if isinstance(value, Node) and name not in code.co_varnames[: code.co_argcount]:
+                self.noted.setdefault(value, name)

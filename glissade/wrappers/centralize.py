@@ -1,0 +1,30 @@
+"""Gradient centralization."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from ..rule import Rule, State, Update, mean
+
+
+def _centralize(inner: Update, p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
+    if p.ndim >= 2:
+        g = g - mean(g, per="slice")
+    return inner(p, g, s, t, h)
+
+
+def centralize(rule: Rule) -> Rule:
+    """Give the rule gradients whose mean over each output is 0 (tensors of 2 or more dimensions).
+
+    .. math:: g \\leftarrow g - \\mathrm{mean}(g \\text{ over all dimensions but the first})
+
+    An l2 decay enters the gradient before it is centralized.
+
+    >>> import glissade
+    >>> glissade.wrappers.centralize(glissade.rules.sgd(lr=0.1)).name
+    'centralize(sgd)'
+
+    Source: Yong et al. 2020, arXiv:2004.01461.
+    """
+    return rule.wrap("centralize", partial(_centralize, rule.update))
