@@ -129,10 +129,11 @@ def _state(state: Mapping[str, Any], p: Tensor, rule: Rule, number: int) -> dict
     ours = {theirs: name for name, theirs in rule.aliases.items()}
     out = {ours.get(key, key): value for key, value in state.items() if value is not None}
     for key, x in out.items():
-        if isinstance(x, Tensor) and x.ndim == p.ndim and x.numel() not in (1, p.numel()):
-            if any(a not in (1, b) for a, b in zip(x.shape, p.shape, strict=True)):
-                raise ValueError(
-                    f"group {number}: state {key!r} has shape {tuple(x.shape)}, which does not "
-                    f"fit a parameter of shape {tuple(p.shape)}"
-                )
+        if not isinstance(x, Tensor) or x.ndim == 0:
+            continue
+        if x.ndim != p.ndim or any(a not in (1, b) for a, b in zip(x.shape, p.shape, strict=True)):
+            raise ValueError(
+                f"group {number}: state {key!r} has shape {tuple(x.shape)}, which does not "
+                f"fit a parameter of shape {tuple(p.shape)}"
+            )
     return out

@@ -111,6 +111,16 @@ def one_of(owner: str, key: str, value: Any, allowed: Collection[str]) -> None:
         raise ValueError(f"{owner}: {key}={value!r} is unknown; allowed are {words}{hint}")
 
 
+def idle(owner: str, variant: str, **given: tuple[Any, Any]) -> None:
+    """Raise ValueError if a hyperparameter that this variant has no use for is not its default."""
+    for key, (value, default) in given.items():
+        if plain(value) != default:
+            raise ValueError(
+                f"{owner}: {key}={value!r} means nothing in variant={variant!r}; allowed there is "
+                f"{default!r}"
+            )
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """'; did you mean X?' for the known word that is closest, or nothing."""
     found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

@@ -23,7 +23,7 @@ class RuleError(TypeError):
 
 
 class Kind(enum.IntFlag):
-    """Along which axes of the parameter a value differs; HOST values are numbers outside tensors."""
+    """Along which axes of the parameter a value differs; a HOST value is a number for all."""
 
     HOST = 0
     TENSOR = 1
@@ -305,9 +305,8 @@ class Graph:
     def apply(self, op: str, *values: Any) -> Node:
         """The node of an operation on nodes and numbers; constants are folded."""
         args = tuple(map(self.lift, values))
-        if op == "where" and args[0].kind is Kind.HOST:
-            if any(a.kind is not Kind.HOST for a in args[1:]):
-                return args[1] if self.decide(args[0]) else args[2]
+        if op == "where" and args[0].kind is Kind.HOST and args[1].kind | args[2].kind:
+            return args[1] if self.decide(args[0]) else args[2]
         if all(a.op == "const" for a in args):
             return self.lift(OPS[op].host(*(a.value for a in args)))
         kind = Kind.HOST

@@ -68,13 +68,13 @@ class Optimizer(torch.optim.Optimizer):
         self.backend = backend
         self._programs = Programs(rule)
         self._forget()
-        flags = dict(
-            maximize=maximize,
-            foreach=foreach,
-            capturable=capturable,
-            differentiable=differentiable,
-            fused=fused,
-        )
+        flags = {
+            "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "fused": fused,
+        }
         super().__init__(params, {**rule.hyper, **flags})
         self.state: Any = States()
 
@@ -183,7 +183,8 @@ class Optimizer(torch.optim.Optimizer):
                 if result is not None:
                     if not isinstance(result, tuple) or len(result) != 2:
                         raise RuntimeError(
-                            f"a step pre-hook returned {result!r}; allowed is None or (args, kwargs)"
+                            f"a step pre-hook returned {result!r}; allowed is None or "
+                            "(args, kwargs)"
                         )
                     args, kwargs = result
             out = self._step(*args[1:], **kwargs)
@@ -201,7 +202,7 @@ class Optimizer(torch.optim.Optimizer):
                 loss = closure()
         if self._stale():
             self._gather()
-        grads = [p.grad for p in self._roster]
+        grads: list[Any] = [p.grad for p in self._roster]
         present = [g is not None for g in grads]
         if present != self._present:
             self._line_up(present)
@@ -263,11 +264,10 @@ class Optimizer(torch.optim.Optimizer):
         self._roster = [p for group in self.param_groups for p in group["params"]]
         self._group_of = [group for group in self.param_groups for _ in group["params"]]
         # Whatever is not a plain number: None, words, truths and tuples choose the kernel.
-        keys = [k for k in (*self.rule.hyper, "maximize", "differentiable")]
         self._words = [
-            k
-            for k in keys
-            if any(not checks.is_number(checks.plain(g[k])) for g in self.param_groups)
+            key
+            for key in (*self.rule.hyper, "maximize", "differentiable")
+            if any(not checks.is_number(checks.plain(g[key])) for g in self.param_groups)
         ]
         self._choices = [[group[key] for key in self._words] for group in self.param_groups]
         for group in self.param_groups:
@@ -309,9 +309,11 @@ class Optimizer(torch.optim.Optimizer):
                 if name not in m.state:
                     dict.__setitem__(m.state, name, eager.new_state(m.param, kind))
         native = [members[k] for k in self._cpu]
-        check = lambda i, g: self._check_gradient(self._cpu[i], g)
-        self._batch = cpu.Batch(native, check) if native else None
+        self._batch = cpu.Batch(native, self._check_native) if native else None
         self._present = present
+
+    def _check_native(self, i: int, g: Tensor) -> None:
+        self._check_gradient(self._cpu[i], g)
 
     def _describe(self, i: int) -> str:
         """A parameter as errors name it."""

@@ -33,7 +33,8 @@ def _named(entry: registry.Entry) -> type[Optimizer]:
                     )
             if len(args) > 1:
                 raise TypeError(
-                    f"{entry.title}: {len(args)} values after params; only lr may come without its name"
+                    f"{entry.title}: {len(args)} values after params; only lr may come without "
+                    "its name"
                 )
             front = {p.name: keywords.pop(p.name) for p in OPTIONS if p.name in keywords}
             super().__init__(params, entry.rule(*args, **keywords), **front)

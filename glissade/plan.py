@@ -17,6 +17,8 @@ from .graph import Kind, Node
 from .simplify import only_slices, simplify, walk
 from .trace import Leaf
 
+_IN_PLACE = ("state", "machine_eps")  # small values that need no computing
+
 Load = tuple[str, str]  # ("p", ""), ("g", "") or ("state", name)
 
 
@@ -144,11 +146,8 @@ class _Planner:
             stores = {name: self.wide[name] for name, at in when.items() if at == k}
             param = self.param if k == self.last else None
             known = {self.wide[name]: name for name, at in when.items() if at < k}
-            outputs = [
-                *(s.args[0] for s in sums),
-                *stores.values(),
-                *([] if param is None else [param]),
-            ]
+            outputs = [*(s.args[0] for s in sums), *stores.values()]
+            outputs += [] if param is None else [param]
             loads = self._loads(outputs, known, {n for n, at in when.items() if at < k})
             if loads is None:
                 return None
@@ -181,16 +180,17 @@ class _Planner:
 
     def _finishes(self) -> tuple[Finish, ...]:
         keep = self._kept()
-        # What could be computed before the first pass but is not needed there waits for its end.
+        # What could be computed before the first pass but is not needed in it waits for its end.
         early = any(
-            a in keep and self.depth[a] == 0
-            for n in self.nodes if n.kind is Kind.ELEMENT and self.depth[n] == 0
-            for a in n.args
-        )  # fmt: skip
+            arg in keep and self.depth[arg] == 0
+            for node in self.nodes
+            if node.kind is Kind.ELEMENT and self.depth[node] == 0
+            for arg in node.args
+        )
+        due = {n: self.depth[n] or (0 if early else 1) for n in self.nodes if n in keep}
         finishes = []
         for k in range(self.last + 2):
-            at = {k} if early else {k, 0} - {0} if k != 1 else {0, 1}
-            values = tuple(n for n in self.nodes if n in keep and self.depth[n] in at)
+            values = tuple(n for n, when in due.items() if when == k)
             stores = self.small if k == self.last + 1 else {}
             finishes.append(Finish(values, stores))
         return tuple(finishes)

@@ -23,8 +23,8 @@ from . import checks
 from .graph import OPS, Kind, Node, RuleError, reduced_dims
 
 __all__ = [
-    "Rule", "RuleError", "State", "clip", "exp", "isfinite", "log", "machine_eps", "maximum", "mean", "minimum",
-    "norm", "rms", "sign", "sqrt", "total", "where",
+    "Rule", "RuleError", "State", "clip", "exp", "isfinite", "log", "machine_eps", "maximum",
+    "mean", "minimum", "norm", "rms", "sign", "sqrt", "total", "where",
 ]  # fmt: skip
 
 Value = Any  # a Node, a tensor or a number: what flows through a rule

@@ -65,7 +65,7 @@ def step(
     if rule.after is not None:
         p, more = rule.after(p, old | new, t, h)
         new = new | more
-    # The caller copies these in one after the other: State(slow=p) must not be the parameter itself.
+    # The caller copies these in one by one: State(slow=p) must not be the parameter itself.
     inputs = {id(x) for x in (given, *old.values())}
     stored = {}
     for name, value in new.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..checks import idle
 from ..rule import Rule, State, sqrt
 
 VARIANTS = ("torch", "paper")
@@ -51,9 +52,12 @@ def adagrad(
 
     Source: Duchi, Hazan & Singer 2011, "Adaptive subgradient methods".
     """
+    hyper = locals()
+    if variant == "paper":
+        idle("adagrad", variant, lr_decay=(lr_decay, 0))
     return Rule(
         _adagrad,
-        locals(),
+        hyper,
         name="adagrad",
         choices={"variant": VARIANTS},
         decays=True,

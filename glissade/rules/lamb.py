@@ -40,7 +40,7 @@ def lamb(
         betas: shares of m and v that are kept, each in [0, 1); default the paper's.
         eps: added to the root; default the paper's.
         weight_decay: λ, inside the direction and so inside the ratio.
-        phi_bounds: φ clips ‖p‖ to (low, high); None leaves it. (0, 10) is what third-party ports do.
+        phi_bounds: φ clips ‖p‖ to (low, high); None leaves it. Third-party ports have (0, 10).
         bias_correction: False gives the ports that leave it out.
 
     Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..checks import idle
 from ..rule import Rule, State, sqrt
 
 VARIANTS = ("torch", "paper", "keras")
@@ -55,11 +56,11 @@ def rmsprop(
         centered: divide by the standard deviation instead of the root mean square.
         init: "zero", or "first_gradient": W starts as the first squared gradient.
         weight_decay, decay: λ and which of the four decays it is.
-        variant: "torch"; "paper" (eps inside the root); "keras" (inside, and lr inside the
-            velocity).
+        variant: "torch"; "paper" (eps inside the root; neither momentum nor centered); "keras"
+            (inside, and lr inside the velocity).
 
     Raises:
-        ValueError: a value out of range.
+        ValueError: a value out of range, or one that the variant has no use for.
 
     Reach for it in reinforcement learning and recurrent networks, where much tuning exists for it.
     Elsewhere Adam starts better.
@@ -70,9 +71,12 @@ def rmsprop(
 
     Source: Tieleman & Hinton 2012, Coursera lecture 6.5.
     """
+    hyper = locals()
+    if variant == "paper":
+        idle("rmsprop", variant, momentum=(momentum, 0), centered=(centered, False))
     return Rule(
         _rmsprop,
-        locals(),
+        hyper,
         name="rmsprop",
         choices={"variant": VARIANTS, "init": INITS},
         decays=True,

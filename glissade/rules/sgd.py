@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..checks import idle
 from ..rule import Rule, State
 
 VARIANTS = ("torch", "paper", "ema")
@@ -30,6 +31,8 @@ def _bind(name: str, hyper: dict[str, Any]) -> Rule:
             f"nesterov=True with momentum={hyper['momentum']!r}, dampening={hyper['dampening']!r}: "
             "allowed is a momentum over 0 with dampening=0"
         )
+    if hyper["variant"] != "torch":
+        idle(name, hyper["variant"], dampening=(hyper["dampening"], 0))
     choices = {"variant": VARIANTS}
     return Rule(
         _sgd, hyper, name=name, choices=choices, decays=True, aliases={"v": "momentum_buffer"}

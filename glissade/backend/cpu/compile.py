@@ -7,6 +7,7 @@ import functools
 import glob
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import llvmlite.binding as llvm
 import torch
@@ -58,9 +59,9 @@ def openmp() -> bool:
 class Kernel:
     """Compiled code: `run(context)`, `run_team(context, threads)` where OpenMP is, the stages."""
 
-    run: ctypes._CFuncPtr
-    run_team: ctypes._CFuncPtr | None
-    stages: tuple[ctypes._CFuncPtr, ...]  # stage(context, part)
+    run: Any
+    run_team: Any | None
+    stages: tuple[Any, ...]  # stage(context, part)
     ir: str
     engine: llvm.ExecutionEngine  # owns the code: must outlive the pointers
 
@@ -92,7 +93,7 @@ def _compile_ir(ir: str, stages: tuple[str, ...]) -> Kernel:
     engine = llvm.create_mcjit_compiler(_optimised(ir, machine), machine)
     engine.finalize_object()
 
-    def function(name: str, *args: type) -> ctypes._CFuncPtr:
+    def function(name: str, *args: type) -> Any:
         return ctypes.CFUNCTYPE(None, *args)(engine.get_function_address(name))
 
     word = ctypes.c_void_p

@@ -13,8 +13,9 @@ from llvmlite import ir
 
 from ...plan import Plan
 from . import layout as at
+from .finishing import Finishing
 from .layout import Layout
-from .stages import Finishing, Passing
+from .passing import Passing
 from .vector import FLOATS, I32, I64, PTR
 
 VOID = ir.VoidType()

@@ -40,7 +40,7 @@ class Bucket:
 
 
 class Lane:
-    """Members that run the same program in the same dtype: one kernel call a step, nearly always."""
+    """Members that run the same program in the same dtype: nearly always one call a step."""
 
     def __init__(
         self, program: Program, dtype: torch.dtype, buckets: list[Bucket], members: list[Member]
@@ -167,9 +167,9 @@ class Batch:
         """Note where parameters and gradients lie now; copies of those that lie otherwise."""
         at = list(map(Tensor.data_ptr, grads))
         params = list(map(Tensor.data_ptr, self.params))
-        if self.plain and at == self._grads and params == self._params:
-            if all(map(Tensor.is_contiguous, grads)):
-                return []
+        same = self.plain and at == self._grads and params == self._params
+        if same and all(map(Tensor.is_contiguous, grads)):
+            return []
         copies: list[tuple[Tensor, Tensor | None, Tensor]] = []
         for i, g in enumerate(grads):
             p = self.params[i]

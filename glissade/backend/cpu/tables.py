@@ -72,9 +72,8 @@ class Table:
             first = len(chunks)
             pieces = self._cut(i, shape, chunks)
             a, b, r, c = shape
-            self.tensors[i, : at.HOST] = (
-                a * b * r * c, c, r, b, a, a * b * r, a * b, b * r, first, len(chunks) - first, pieces,
-            )  # fmt: skip
+            sizes = (a * b * r * c, c, r, b, a, a * b * r, a * b, b * r)
+            self.tensors[i, : at.HOST] = (*sizes, first, len(chunks) - first, pieces)
             self.tensors[i, at.HOST] = self.numbers[item.bucket].ctypes.data
             self.tensors[i, at.FIRST_STATE : at.FIRST_STATE + len(item.states)] = item.states
         self.chunks: Words = np.array(chunks, np.int64).reshape(-1, at.CHUNK_WORDS)

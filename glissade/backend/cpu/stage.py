@@ -1,0 +1,264 @@
+"""What the code of a pass and of a finish have in common: loops, and values inside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from llvmlite import ir
+
+from ...graph import Kind, Node
+from . import layout as at
+from .layout import Layout
+from .vector import F32, F64, I32, I64, PTR, Vectors
+
+# How a value of one kind is found inside a loop over another: which column of the tensor table
+# divides the outer index (None: 1), and whether the inner index counts.
+WHERE: dict[Kind, dict[Kind, tuple[int | None, bool]]] = {
+    Kind.ELEMENT: {
+        Kind.ELEMENT: (None, True),
+        Kind.ROW: (None, False),
+        Kind.COLUMN: (at.R, True),
+        Kind.MATRIX: (at.R, False),
+        Kind.SLICE: (at.ROWS_PER_SLICE, False),
+    },
+    Kind.ROW: {Kind.ROW: (None, True), Kind.MATRIX: (None, False), Kind.SLICE: (at.B, False)},
+    Kind.COLUMN: {Kind.COLUMN: (None, True), Kind.MATRIX: (None, False), Kind.SLICE: (at.B, False)},
+    Kind.MATRIX: {Kind.MATRIX: (None, True), Kind.SLICE: (None, False)},
+    Kind.SLICE: {Kind.SLICE: (None, True)},
+}
+
+
+@dataclass
+class Nest:
+    """A loop nest being written over a kind: an outer index (rows, say), vectors of the inner."""
+
+    kind: Kind
+    length: ir.Value  # of the inner loop
+    once: ir.IRBuilder  # before the outer loop
+    per_outer: ir.IRBuilder = None  # before each inner loop
+    outer: ir.Value = None
+    inner: ir.Value = None
+    mask: ir.Value | None = None
+    known: Mapping[Node, str] = field(default_factory=dict)
+    at_once: dict[Node, ir.Value] = field(default_factory=dict)
+    at_outer: dict[Node, ir.Value] = field(default_factory=dict)
+    starts: dict[Kind, ir.Value] = field(default_factory=dict)  # of this outer index, in arrays
+    at_inner: dict[Node, ir.Value] = field(default_factory=dict)
+
+
+class Stage:
+    """What passes and finishes share: the table, the loops, the values of nodes."""
+
+    def __init__(
+        self, module: ir.Module, name: str, layout: Layout, scalar: ir.Type, width: int
+    ) -> None:
+        self.layout = layout
+        self.v = Vectors(module, scalar, width)
+        self.one = Vectors(module, F64, 1)  # values per tensor are single doubles
+        self.fn = ir.Function(module, ir.FunctionType(ir.VoidType(), [PTR, I64]), name)
+        self.context, self.part = self.fn.args
+        self.b = ir.IRBuilder(self.fn.append_basic_block("entry"))
+        self.top = self.b.block
+        self.columns: list[ir.Value] = []  # of the tensor at hand
+
+    # Memory
+
+    def word(self, base: ir.Value, index: int | ir.Value, typ: ir.Type = I64) -> ir.Value:
+        """The `index`-th word from `base` on."""
+        index = I64(index) if isinstance(index, int) else index
+        return self.b.load(self.b.gep(base, [index], source_etype=typ), typ=typ)
+
+    def read_columns(self, tensor: ir.Value) -> None:
+        """Read the tensor's row of the table, once: stores could hide from the compiler that it
+        does not change."""
+        b, words = self.b, self.layout.words
+        tensors = self.word(self.context, at.TENSORS, PTR)
+        row = b.gep(tensors, [b.mul(tensor, I64(words))], source_etype=I64)
+        self.columns = [self.word(row, i, PTR if i >= at.HOST else I64) for i in range(words)]
+
+    def column(self, index: int) -> ir.Value:
+        """An entry of the tensor's row; pointers as pointers."""
+        return self.columns[index]
+
+    def slot(self, base: ir.Value, index: ir.Value, scalar: ir.Type | None = None) -> ir.Value:
+        """The address of the `index`-th number from `base` on."""
+        return self.b.gep(base, [index], source_etype=scalar or self.v.scalar)
+
+    # Loops
+
+    def loop(self, lo: ir.Value, hi: ir.Value, step: int, body: Callable[[ir.Value], None]) -> None:
+        """for (i = lo; i < hi; i += step) body(i)"""
+        b = self.b
+        start = b.block
+        head, inside, done = (self.fn.append_basic_block(n) for n in ("head", "body", "done"))
+        b.branch(head)
+        b.position_at_end(head)
+        i = b.phi(I64)
+        i.add_incoming(lo, start)
+        b.cbranch(b.icmp_signed("<", i, hi), inside, done)
+        b.position_at_end(inside)
+        body(i)
+        i.add_incoming(b.add(i, I64(step)), b.block)
+        b.branch(head)
+        b.position_at_end(done)
+
+    def hoisted(self) -> ir.IRBuilder:
+        """A builder for code that turns out to be needed here, before a loop that comes next."""
+        here = self.fn.append_basic_block("hoist")
+        self.b.branch(here)
+        after = self.fn.append_basic_block("loop")
+        self.b.position_at_end(after)
+        return ir.IRBuilder(here)
+
+    def seal(self, builder: ir.IRBuilder) -> None:
+        """End what `hoisted` began: go on to the block made right after it."""
+        builder.branch(self.fn.blocks[self.fn.blocks.index(builder.block) + 1])
+
+    def accumulator(self) -> ir.Value:
+        """A vector of doubles on the stack (the compiler keeps it in registers), set to 0."""
+        with self.b.goto_block(self.top):
+            place = self.b.alloca(self.v.of(F64))
+        self.b.store(self.v.constant(0, F64), place)
+        return place
+
+    def accumulate(self, place: ir.Value, op: str, x: ir.Value, mask: ir.Value | None) -> None:
+        """Add x (or its square) to an accumulator, in double."""
+        wide = self.v.convert(self.b, x, F64)
+        if op == "sumsq":
+            wide = self.b.fmul(wide, wide, flags=("contract",))
+        if mask is not None:
+            wide = self.b.select(mask, wide, self.v.constant(0, F64))
+        old = self.b.load(place, typ=wide.type)
+        self.b.store(self.b.fadd(old, wide, flags=("contract",)), place)
+
+    def vectors(self, n: ir.Value, body: Callable[[ir.Value, ir.Value | None], None]) -> None:
+        """body(i, mask) over 0 <= i < n: whole vectors first, then what is left under a mask."""
+        b, width = self.b, self.v.width
+        whole = b.and_(n, I64(-width))
+        self.loop(I64(0), whole, width, lambda i: body(i, None))
+        if width == 1:
+            return
+        rest, done = self.fn.append_basic_block("rest"), self.fn.append_basic_block("end")
+        b.cbranch(b.icmp_signed("<", whole, n), rest, done)
+        b.position_at_end(rest)
+        lanes = ir.Constant(ir.VectorType(I32, width), [I32(i) for i in range(width)])
+        left = self.v.splat(b, b.trunc(b.sub(n, whole), I32))
+        body(whole, b.icmp_signed("<", lanes, left))
+        b.branch(done)
+        b.position_at_end(done)
+
+    def nest(
+        self,
+        kind: Kind,
+        lo: ir.Value,
+        hi: ir.Value,
+        length: ir.Value,
+        body: Callable[[Nest], None],
+        *,
+        known: Mapping[Node, str] | None = None,
+        before: Callable[[Nest], None] = lambda nest: None,
+        after: Callable[[Nest], None] = lambda nest: None,
+    ) -> None:
+        """Run `body` for all vectors of rows lo..hi; `before` and `after` around each row."""
+        nest = Nest(kind, length, self.hoisted(), known=known or {})
+
+        def row(outer: ir.Value) -> None:
+            nest.outer, nest.per_outer = outer, self.hoisted()
+            nest.at_outer, nest.starts = {}, {}
+            before(nest)
+
+            def inside(i: ir.Value, mask: ir.Value | None) -> None:
+                nest.inner, nest.mask, nest.at_inner = i, mask, {}
+                body(nest)
+
+            self.vectors(length, inside)
+            after(nest)
+            self.seal(nest.per_outer)
+
+        self.loop(lo, hi, 1, row)
+        self.seal(nest.once)
+
+    # Values
+
+    def number(self, node: Node) -> ir.Value:
+        """A value per tensor or a number of the host, as one double, at the current place."""
+        if node.op == "const":
+            return self.one.constant(node.value)
+        if node.op == "machine_eps":
+            return self.one.constant(2.0**-23 if self.v.scalar == F32 else 2.0**-52)
+        if node.kind is Kind.HOST:
+            x = self.word(self.column(at.HOST), self.layout.hosts[node], F64)
+            return self.b.fcmp_unordered("!=", x, F64(0)) if node.bool_ else x
+        if node in self.layout.scalars:
+            x = self.word(self.column(at.SCALARS), self.layout.scalars[node], F64)
+            return self.b.fcmp_unordered("!=", x, F64(0)) if node.bool_ else x
+        if node.op == "state":
+            pointer = self.column(self.layout.states[node.value])
+            return self.v.convert(self.b, self.b.load(pointer, typ=self.v.scalar, align=4), F64)
+        return self.one.op(self.b, node.op, [self.number(a) for a in node.args])
+
+    def value(self, node: Node, nest: Nest) -> ir.Value:
+        """The vector of a node's values at the current place of a loop nest."""
+        if node.kind <= Kind.TENSOR:
+            if node not in nest.at_once:
+                with writing_at(self, nest.once):
+                    x = self.number(node)
+                    if not node.bool_:
+                        x = self.v.convert(self.b, x, self.v.scalar)
+                    nest.at_once[node] = self.v.splat(self.b, x)
+            return nest.at_once[node]
+        pointer = self._pointer(node, nest)
+        if pointer is not None and not WHERE[nest.kind][node.kind][1]:
+            if node not in nest.at_outer:
+                with writing_at(self, nest.per_outer):
+                    x = self.b.load(self.place(node.kind, pointer, nest), typ=self.v.scalar)
+                    nest.at_outer[node] = self.v.splat(self.b, x)
+            return nest.at_outer[node]
+        if node not in nest.at_inner:
+            if pointer is not None:
+                place = self.place(node.kind, pointer, nest)
+                nest.at_inner[node] = self.v.load(self.b, place, self.v.scalar, nest.mask)
+            else:
+                args = [self.value(a, nest) for a in node.args]
+                nest.at_inner[node] = self.v.op(self.b, node.op, args)
+        return nest.at_inner[node]
+
+    def _pointer(self, node: Node, nest: Nest) -> int | None:
+        """The column of the array where a node's values lie, or None if they are computed."""
+        if node.op in ("p", "g"):
+            return at.PARAM if node.op == "p" else at.GRAD
+        if node in nest.known:
+            return self.layout.states[nest.known[node]]
+        if node.op == "state":
+            return self.layout.states[node.value]
+        return self.layout.temps.get(node)
+
+    def place(self, kind: Kind, column: int, nest: Nest) -> ir.Value:
+        """The address, inside a nest, of the value of some kind in the array of this column."""
+        divide, inner = WHERE[nest.kind][kind]
+        if kind not in nest.starts:
+            with writing_at(self, nest.per_outer):
+                index = nest.outer
+                if divide is not None:
+                    index = self.b.sdiv(index, self.column(divide))
+                nest.starts[kind] = self.b.mul(index, nest.length) if inner else index
+        index = nest.starts[kind]
+        return self.slot(self.column(column), self.b.add(index, nest.inner) if inner else index)
+
+    def put(self, x: ir.Value, kind: Kind, column: int, nest: Nest) -> None:
+        """Store the vector x where the array of this column has its place in the nest."""
+        self.v.store(self.b, x, self.place(kind, column, nest), nest.mask)
+
+
+class writing_at:
+    """Write what follows with another builder, then go on where we were."""
+
+    def __init__(self, stage: Stage, builder: ir.IRBuilder) -> None:
+        self.stage, self.builder, self.back = stage, builder, stage.b
+
+    def __enter__(self) -> None:
+        self.stage.b = self.builder
+
+    def __exit__(self, *_: object) -> None:
+        self.stage.b = self.back
