@@ -206,11 +206,7 @@ class _Planner:
             if node.op in ("sum", "sumsq", "count"):
                 keep.add(node)
             for arg in node.args:
-                if (
-                    small(arg)
-                    and arg.kind is not node.kind
-                    and arg.op not in ("state", "machine_eps")
-                ):
+                if small(arg) and arg.kind is not node.kind and arg.op not in _IN_PLACE:
                     keep.add(arg)
         keep.update(n for n in self.small.values() if small(n))
         keep.update(n for n in self.wide.values() if small(n) and n.op != "state")
