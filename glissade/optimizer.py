@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import operator
 from collections import defaultdict
@@ -16,6 +17,7 @@ from torch.optim import optimizer as torch_optimizer
 from . import checks
 from .backend import eager, select
 from .backend.cpu import run as cpu
+from .backend.member import Member, real
 from .checkpoint import ParamState, States, prepared, restored
 from .program import Program, Programs
 from .rule import Rule
@@ -109,8 +111,10 @@ class Optimizer(torch.optim.Optimizer):
                 raise TypeError(
                     f"{what}, has dtype {p.dtype}: allowed are floating point and complex"
                 )
+            if any(n > 1 and step == 0 for n, step in zip(p.shape, p.stride(), strict=True)):
+                raise ValueError(f"{what}, has elements that share memory (expand): clone it")
             hyper = {**self.defaults, **group}
-            select.choose(p, self.backend, bool(hyper["differentiable"]), what)
+            select.choose(p, self.backend, bool(hyper["differentiable"]), what.__str__)
             if hyper["capturable"] and p.device.type == "cpu":
                 raise ValueError(
                     f"capturable=True, but {what}, is on the cpu: leave capturable out"
@@ -119,7 +123,7 @@ class Optimizer(torch.optim.Optimizer):
         group = self.param_groups[-1]
         group.setdefault("base_lr", checks.plain(group["lr"]))
         try:
-            for ndim in sorted({eager.real(p.detach()).ndim for p in params}):
+            for ndim in sorted({real(p.detach()).ndim for p in params}):
                 self._program(group, ndim)
         except BaseException:
             self.param_groups.pop()
@@ -227,7 +231,7 @@ class Optimizer(torch.optim.Optimizer):
                 moved, states = eager.step(
                     self.rule, member.param, grads[k], member.state, member.t + 1, group
                 )
-                eager.real(member.param).copy_(moved)
+                real(member.param).copy_(moved)
                 for name, value in states.items():
                     if group["differentiable"]:
                         dict.__setitem__(member.state, name, value)
@@ -288,26 +292,31 @@ class Optimizer(torch.optim.Optimizer):
         """Prepare a step for the parameters that have a gradient: nothing is changed by it."""
         active = [i for i, here in enumerate(present) if here]
         self._everyone = len(active) == len(present)
-        members = []
+        self._active: Any = slice(None) if self._everyone else active
+        self._at = active
+        programs: dict[tuple[int, int], Program] = {}
+        members, where = [], []
         for i in active:
             p, group = self._roster[i], self._group_of[i]
             if p not in self.state:
                 dict.__setitem__(self.state, p, ParamState(self.state, {"step": self._steps[i]}))
-            program = self._program(group, eager.real(p.detach()).ndim)
-            members.append(cpu.Member(p, group, self.state[p], int(self._counts[i]), program))
-        self._active: Any = slice(None) if self._everyone else active
-        self._active_names = [self._describe(i) for i in active]
-        where = [
-            select.choose(m.param, self.backend, bool(m.group["differentiable"]), name)
-            for m, name in zip(members, self._active_names, strict=True)
-        ]
+            key = (id(group), real(p.detach()).ndim)
+            if key not in programs:
+                programs[key] = self._program(group, key[1])
+            member = Member(p, group, self.state[p], int(self._counts[i]), programs[key])
+            for name in member.program.states:
+                if name in member.state:
+                    member.fit(name)
+            members.append(member)
+            differentiable = bool(group["differentiable"])
+            what = functools.partial(self._describe, i)
+            where.append(select.choose(p, self.backend, differentiable, what))
         self._members = members
         self._eager = [(k, m) for k, m in enumerate(members) if where[k] == "eager"]
         self._cpu = [k for k, name in enumerate(where) if name == "cpu"]
         for _, m in self._eager:
-            for name, kind in m.program.states.items():
-                if name not in m.state:
-                    dict.__setitem__(m.state, name, eager.new_state(m.param, kind))
+            for name in m.program.states:
+                m.fit(name)
         native = [members[k] for k in self._cpu]
         self._batch = cpu.Batch(native, self._check_native) if native else None
         self._present = present
@@ -328,7 +337,7 @@ class Optimizer(torch.optim.Optimizer):
         p = self._members[k].param
         if g.layout is not torch.strided:
             raise ValueError(
-                f"{self._active_names[k]}: its gradient is sparse ({g.layout}), which "
+                f"{self._describe(self._at[k])}: its gradient is sparse ({g.layout}), which "
                 f"{self.rule.name} cannot take: make the layer with sparse=False"
             )
         for what, given, wanted in (
@@ -337,9 +346,8 @@ class Optimizer(torch.optim.Optimizer):
             ("device", g.device, p.device),
         ):
             if given != wanted:
-                raise ValueError(
-                    f"{self._active_names[k]}: its gradient has {what} {given}; allowed is {wanted}"
-                )
+                name = self._describe(self._at[k])
+                raise ValueError(f"{name}: its gradient has {what} {given}; allowed is {wanted}")
 
     # State
 

@@ -33,6 +33,12 @@ class Program:
         """For each leaf the function that computes its plan's host numbers."""
         return tuple(calculator(p.hosts) for p in self.plans)
 
+    @functools.cached_property
+    def flat(self) -> bool:
+        """Whether only elements and whole tensors matter, so that any dense order of memory will
+        do for all of a parameter, its gradient and its state."""
+        return all(p.flat for p in self.plans)
+
     def reads(self, key: str) -> bool:
         """Whether any leaf or condition depends on the hyperparameter `key`."""
         for leaf in self.trace.leaves:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from ..checks import nearest
@@ -30,13 +32,15 @@ def obstacle(p: torch.Tensor, differentiable: bool) -> str:
     return ""
 
 
-def choose(p: torch.Tensor, backend: str | None, differentiable: bool, what: str) -> str:
-    """The backend for a parameter; ValueError if the one asked for cannot run it."""
+def choose(
+    p: torch.Tensor, backend: str | None, differentiable: bool, what: Callable[[], str]
+) -> str:
+    """The backend for a parameter; ValueError if the one asked for cannot run `what()`."""
     if backend == "eager":
         return backend
     why = obstacle(p, differentiable)
     if why and backend == "cpu":
         raise ValueError(
-            f"backend='cpu' cannot run {what}: {why}; leave backend out to use what fits"
+            f"backend='cpu' cannot run {what()}: {why}; leave backend out to use what fits"
         )
     return "eager" if why else "cpu"

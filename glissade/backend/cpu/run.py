@@ -10,24 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...graph import Kind
 from ...program import Program
-from ..eager import new_state
+from ..member import Member
 from .compile import Kernel, compile_plan
 from .tables import Item, Table
 
 LOOK_AHEAD = 256  # leaves that are reached within so many steps are compiled at the first
-
-
-@dataclass
-class Member:
-    """One parameter with what belongs to it."""
-
-    param: Tensor
-    group: Mapping[str, Any]
-    state: dict[str, Any]
-    t: int  # steps taken so far
-    program: Program
 
 
 @dataclass
@@ -49,7 +37,6 @@ class Lane:
         self.buckets = buckets
         self.members = members
         self.dtype = dtype
-        self.flat = all(plan.flat for plan in program.plans)
         self._tables: dict[tuple[int, tuple[int, ...]], tuple[Table, list[int]]] = {}
         for bucket in buckets:
             for t in range(bucket.t + 1, bucket.t + LOOK_AHEAD):
@@ -87,24 +74,13 @@ class Lane:
                 member = self.members[index]
                 for name in plan.states:
                     if name not in member.state:
-                        make(member, name, self.flat)
+                        member.fit(name)
                 if not member.param.numel():
                     continue
                 states = tuple(member.state[name].data_ptr() for name in plan.states)
                 items.append(Item(tuple(member.param.shape), place, states))
                 order.append(index)
         return Table(plan, kernel, items, len(which), self.dtype), order
-
-
-def make(member: Member, name: str, flat: bool, value: Tensor | None = None) -> None:
-    """Give a member the state `name`, laid out as the kernels need it: zeros, or a copy."""
-    kind = member.program.states[name]
-    fresh = new_state(member.param, kind)
-    if kind is Kind.ELEMENT and not in_place(member.param, flat):
-        fresh = fresh.contiguous()
-    if value is not None:
-        fresh.copy_(value)
-    dict.__setitem__(member.state, name, fresh)
 
 
 def in_place(p: Tensor, flat: bool) -> bool:
@@ -133,7 +109,7 @@ class Batch:
         for lane in self.lanes:
             for bucket in lane.buckets:
                 self.copied |= {
-                    i for i in bucket.members if not in_place(members[i].param, lane.flat)
+                    i for i in bucket.members if not in_place(members[i].param, lane.program.flat)
                 }
         self.plain = all(p.is_contiguous() for p in self.params)
         self.buckets = [b for lane in self.lanes for b in lane.buckets]
@@ -165,7 +141,12 @@ class Batch:
 
     def _point(self, grads: list[Tensor]) -> list[tuple[Tensor, Tensor | None, Tensor]]:
         """Note where parameters and gradients lie now; copies of those that lie otherwise."""
-        at = list(map(Tensor.data_ptr, grads))
+        try:
+            at = list(map(Tensor.data_ptr, grads))
+        except RuntimeError:  # a gradient without plain memory: the checks say which and why
+            for i, g in enumerate(grads):
+                self.check(i, g)
+            raise
         params = list(map(Tensor.data_ptr, self.params))
         same = self.plain and at == self._grads and params == self._params
         if same and all(map(Tensor.is_contiguous, grads)):

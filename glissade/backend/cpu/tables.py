@@ -173,7 +173,7 @@ class Table:
         kernel = self.kernel
         if parts == 1:
             kernel.run(self.address)
-        elif kernel.run_team is not None:
+        elif kernel.run_team is not None and threads.team_lives():
             kernel.run_team(self.address, parts)
         else:
             for stage in kernel.stages:

@@ -26,7 +26,12 @@ if hasattr(os, "register_at_fork"):
 
 def count(elements: int) -> int:
     """Threads for a step over this many elements: torch's own number, or 1 if it is small."""
-    return 1 if elements < SMALL or _forked else torch.get_num_threads()
+    return 1 if elements < SMALL else torch.get_num_threads()
+
+
+def team_lives() -> bool:
+    """Whether OpenMP's threads can be called: in a forked child they hang."""
+    return not _forked
 
 
 def run_parts(stage: Callable[[int, int], None], context: int, parts: int) -> None:

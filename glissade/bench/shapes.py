@@ -1,0 +1,76 @@
+"""The models whose parameters are stepped, as lists of shapes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Model:
+    """The parameters of a model."""
+
+    name: str
+    title: str
+    shapes: tuple[Shape, ...]
+
+    @property
+    def tensors(self) -> int:
+        """How many parameters there are."""
+        return len(self.shapes)
+
+    @property
+    def elements(self) -> int:
+        """How many numbers they hold."""
+        return sum(map(math.prod, self.shapes))
+
+    @property
+    def ranks(self) -> dict[int, int]:
+        """Elements by number of dimensions."""
+        out: dict[int, int] = {}
+        for shape in self.shapes:
+            out[len(shape)] = out.get(len(shape), 0) + math.prod(shape)
+        return out
+
+    def parameters(self) -> list[torch.Tensor]:
+        """The parameters, with gradients, of the sizes that training has."""
+        generator = torch.Generator().manual_seed(0)
+        params = []
+        for shape in self.shapes:
+            p, p.grad = (
+                torch.empty(shape).normal_(0.0, std, generator=generator) for std in (0.02, 0.01)
+            )
+            params.append(p.requires_grad_())
+        return params
+
+
+def _transformer(width: int, blocks: int, words: int, positions: int) -> tuple[Shape, ...]:
+    """GPT-2: two embeddings, 12 tensors a block, and a last norm."""
+    d = width
+    norm: list[Shape] = [(d,), (d,)]
+    block: list[Shape] = [
+        *norm, (d, 3 * d), (3 * d,), (d, d), (d,),
+        *norm, (d, 4 * d), (4 * d,), (4 * d, d), (d,),
+    ]  # fmt: skip
+    return ((words, d), (positions, d), *(block * blocks), *norm)
+
+
+def _perceptron(*widths: int) -> tuple[Shape, ...]:
+    layers = zip(widths[1:], widths[:-1], strict=True)
+    return tuple(s for out, inner in layers for s in ((out, inner), (out,)))
+
+
+MODELS: Mapping[str, Model] = {
+    model.name: model
+    for model in (
+        Model("gpt2", "GPT-2 124M", _transformer(768, 12, 50257, 1024)),
+        Model("small", "a transformer of 4.3M", _transformer(240, 6, 256, 256)),
+        Model("mlp", "an MLP of 17k", _perceptron(64, 96, 64, 48, 32, 10)),
+        Model("many", "10,000 tensors of 256", ((256,),) * 10_000),
+    )
+}
