@@ -216,7 +216,10 @@ class Optimizer(torch.optim.Optimizer):
             self._step_both(grads)
         elif self._batch is not None:
             self._batch.run(grads)
-        self._counts[self._active] += 1
+        if self._everyone:
+            self._counts += 1
+        else:
+            self._counts[self._at] += 1
         return loss
 
     def _step_both(self, grads: list[Any]) -> None:
@@ -252,14 +255,15 @@ class Optimizer(torch.optim.Optimizer):
         state = self.state
         if self._seen is not state or state.stale:
             return True
-        params = [p for group in self.param_groups for p in group["params"]]
+        groups = self.param_groups
+        params = [p for group in groups for p in group["params"]]
         if len(params) != len(self._roster) or not all(map(operator.is_, params, self._roster)):
             return True
-        words = self._words
-        return any(
-            [group[key] for key in words] != was
-            for group, was in zip(self.param_groups, self._choices, strict=False)
-        )
+        for group, choices in zip(groups, self._choices, strict=True):
+            for key, was in choices:
+                if group[key] != was:
+                    return True
+        return False
 
     def _gather(self) -> None:
         """Take stock of groups and of the steps that each parameter has behind it."""
@@ -267,13 +271,12 @@ class Optimizer(torch.optim.Optimizer):
             self.state = States(self.state)
         self._roster = [p for group in self.param_groups for p in group["params"]]
         self._group_of = [group for group in self.param_groups for _ in group["params"]]
-        # Whatever is not a plain number: None, words, truths and tuples choose the kernel.
-        self._words = [
-            key
-            for key in (*self.rule.hyper, "maximize", "differentiable")
-            if any(not checks.is_number(checks.plain(g[key])) for g in self.param_groups)
+        # Whatever is not a plain number (None, words, truths, tuples) may choose the kernel.
+        keys = (*self.rule.hyper, "maximize", "differentiable")
+        self._choices = [
+            [(key, group[key]) for key in keys if not checks.is_number(checks.plain(group[key]))]
+            for group in self.param_groups
         ]
-        self._choices = [[group[key] for key in self._words] for group in self.param_groups]
         for group in self.param_groups:
             self._check_hyper(group)
         counts = torch.zeros(len(self._roster), dtype=torch.int64)
@@ -292,7 +295,6 @@ class Optimizer(torch.optim.Optimizer):
         """Prepare a step for the parameters that have a gradient: nothing is changed by it."""
         active = [i for i, here in enumerate(present) if here]
         self._everyone = len(active) == len(present)
-        self._active: Any = slice(None) if self._everyone else active
         self._at = active
         programs: dict[tuple[int, int], Program] = {}
         members, where = [], []

@@ -45,6 +45,11 @@ class Entry:
     lr_range: tuple[float, float] = (1e-4, 1e-1)  # where a comparison searches
     preset: Mapping[str, Any] = field(default_factory=dict)  # of another row's rule
 
+    @property
+    def label(self) -> str:
+        """What tables and pictures call it: the class, or the preset by its own name."""
+        return self.name if self.preset else self.title
+
     def bind(self, lr: float | None = None, **hyper: Any) -> Rule:
         """The rule with values bound; lr=None is its default."""
         given = {**self.preset, **hyper}

@@ -38,6 +38,7 @@ class Lane:
         self.members = members
         self.dtype = dtype
         self._tables: dict[tuple[int, tuple[int, ...]], tuple[Table, list[int]]] = {}
+        self._usual: tuple[int, tuple[Table, list[int]]] | None = None  # what ran last
         for bucket in buckets:
             for t in range(bucket.t + 1, bucket.t + LOOK_AHEAD):
                 self._kernel(program.choose(t, bucket.group))
@@ -52,6 +53,13 @@ class Lane:
     def ready(self) -> list[tuple[Table, list[int]]]:
         """The tables of this step with the host's numbers filled in; changes no parameter."""
         program, buckets = self.program, self.buckets
+        if len(buckets) == 1 and self._usual is not None:
+            bucket = buckets[0]
+            t = bucket.t + 1
+            leaf, made = self._usual
+            if program.choose(t, bucket.group) == leaf:
+                made[0].fill(0, program.numbers[leaf](t, bucket.group))
+                return [made]
         leaves = [program.choose(b.t + 1, b.group) for b in buckets]
         work = []
         for leaf in leaves if len(leaves) == 1 else sorted(set(leaves)):
@@ -64,6 +72,7 @@ class Lane:
                 bucket = buckets[i]
                 made[0].fill(place, numbers(bucket.t + 1, bucket.group))
             work.append(made)
+            self._usual = (leaf, made)
         return work
 
     def _build(self, leaf: int, which: tuple[int, ...]) -> tuple[Table, list[int]]:
