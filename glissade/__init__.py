@@ -4,30 +4,13 @@
 the rules, `glissade.wrappers` what goes around them, `glissade.Optimizer(params, rule)` runs any.
 """
 
-from . import registry, rules, wrappers
+from . import optimizers, registry, rules, wrappers
 from .graph import RuleError
 from .optimizer import Optimizer
-from .optimizers import (
-    LAMB,
-    SGD,
-    SGDW,
-    Adafactor,
-    Adagrad,
-    Adam,
-    AdamW,
-    Lion,
-    RAdam,
-    Ralamb,
-    Ranger,
-    RangerLARS,
-    RMSprop,
-)  # fmt: skip
+from .optimizers import *  # noqa: F403 - one class a row of the registry, declared in optimizers.pyi
 from .rule import Rule, State
 
 __version__ = "0.1.0.dev0"
 
-__all__ = [
-    "LAMB", "SGD", "SGDW", "Adafactor", "Adagrad", "Adam", "AdamW", "Lion", "Optimizer", "RAdam",
-    "RMSprop", "Ralamb", "Ranger", "RangerLARS", "Rule", "RuleError", "State", "registry", "rules",
-    "wrappers",
-]  # fmt: skip
+__all__ = ["Optimizer", "Rule", "RuleError", "State", "registry", "rules", "wrappers"]
+__all__ += optimizers.__all__

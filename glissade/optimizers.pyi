@@ -5,6 +5,8 @@ from typing import Any
 
 from .optimizer import Optimizer
 
+__all__ = ["SGD", "SGDW", "Adagrad", "RMSprop", "Adam", "AdamW", "Lion", "RAdam", "LAMB", "Adafactor", "Ranger", "Ralamb", "RangerLARS"]
+
 class SGD(Optimizer):
     def __init__(
         self,

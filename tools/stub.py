@@ -21,6 +21,8 @@ def stub() -> str:
         "",
         "from .optimizer import Optimizer",
         "",
+        f"__all__ = {[entry.title for entry in registry.entries()]!r}".replace("'", '"'),
+        "",
     ]
     for entry in registry.entries():
         lines += [f"class {entry.title}(Optimizer):", "    def __init__(", "        self,"]
