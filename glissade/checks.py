@@ -30,77 +30,75 @@ def _at_least(low: float) -> Callable[[Any], bool]:
     return lambda x: is_number(x) and math.isfinite(x) and x >= low
 
 
-def _between(low: float, high: float) -> Callable[[Any], bool]:
-    return lambda x: is_number(x) and low <= x < high
+def _unit(x: Any) -> bool:
+    return is_number(x) and 0 <= x < 1
 
 
-def _positive(x: Any) -> bool:
-    return is_number(x) and math.isfinite(x) and x > 0
+def _pair(x: Any, test: Callable[[Any], bool]) -> bool:
+    return isinstance(x, tuple) and len(x) == 2 and all(map(test, x))
+
+
+def _eps(x: Any) -> bool:
+    fits = _at_least(0.0)
+    return fits(x) or _pair(x, lambda y: y is None or fits(y))  # a pair: Adafactor's
 
 
 def _bounds(x: Any) -> bool:
-    if x is None:
-        return True
-    return isinstance(x, tuple) and len(x) == 2 and all(map(is_number, x)) and 0 <= x[0] <= x[1]
+    return x is None or (_pair(x, is_number) and 0 <= x[0] <= x[1])
 
 
 _NOT_NEGATIVE = (_at_least(0.0), "a finite number that is 0 or more")
-_UNIT = (_between(0.0, 1.0), "a number in [0, 1)")
+_UNIT = (_unit, "a number in [0, 1)")
+_TRUTH = (lambda x: isinstance(x, bool), "True or False")
 _COUNT = (lambda x: isinstance(x, int) and not isinstance(x, bool) and x >= 1, "an integer >= 1")
 
-# By the last part of the name: lookahead_k is checked as k, centralize_eps as eps.
+# By name, or by the last word of it: lookahead_k is checked as k.
 ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "lr": _NOT_NEGATIVE,
     "base_lr": _NOT_NEGATIVE,
-    "eps": _NOT_NEGATIVE,
+    "eps": (_eps, _NOT_NEGATIVE[1]),
     "weight_decay": _NOT_NEGATIVE,
     "momentum": _NOT_NEGATIVE,
     "lr_decay": _NOT_NEGATIVE,
     "initial_accumulator_value": _NOT_NEGATIVE,
-    "betas": _UNIT,
+    "betas": (lambda x: _pair(x, _unit), "a pair of numbers in [0, 1)"),
     "beta1": _UNIT,
     "beta2": _UNIT,
-    "rho": _UNIT,
-    "decay_rate": _UNIT,
-    "rmsprop_alpha": _UNIT,
     "alpha": (lambda x: is_number(x) and 0 <= x <= 1, "a number in [0, 1]"),
     "k": _COUNT,
-    "d": (_positive, "a finite number over 0"),
-    "beta2_decay": (lambda x: is_number(x) and math.isfinite(x) and x <= 0, "a number <= 0"),
+    "d": (lambda x: is_number(x) and math.isfinite(x) and x > 0, "a finite number over 0"),
+    "beta2_decay": (lambda x: is_number(x) and -math.inf < x <= 0, "a finite number <= 0"),
     "phi_bounds": (_bounds, "None or (low, high) with 0 <= low <= high"),
+    "amsgrad": _TRUTH,
+    "bias_correction": _TRUTH,
+    "centered": _TRUTH,
+    "nesterov": _TRUTH,
+    "maximize": _TRUTH,
+    "capturable": _TRUTH,
+    "differentiable": _TRUTH,
 }
 
 
 def hyperparameter(key: str, value: Any, like: Any) -> None:
-    """Raise unless `value` may be the hyperparameter `key`, whose default is `like`."""
+    """Raise unless `value` may be the hyperparameter `key`, which is `like` by default.
+
+    TypeError where it is not even numbers, ValueError where they are out of range.
+    """
     value, like = plain(value), plain(like)
+    if isinstance(like, tuple) and not (isinstance(value, tuple) and len(value) == len(like)):
+        raise TypeError(f"{key}={value!r}: allowed is a tuple of {len(like)}, such as {like}")
     test, text = ALLOWED.get(key) or ALLOWED.get(key.rsplit("_", 1)[-1]) or (None, "")
-    if key in ALLOWED and _bounds is test:
-        if not _bounds(value):
-            raise ValueError(f"{key}={value!r}: allowed is {text}")
-        return
-    if isinstance(like, bool):
-        if not isinstance(value, bool):
-            raise TypeError(f"{key}={value!r}: allowed is True or False")
-        return
-    if isinstance(like, tuple):
-        if not isinstance(value, tuple) or len(value) != len(like):
-            raise TypeError(f"{key}={value!r}: allowed is a tuple of {len(like)}, such as {like}")
-        for x, y in zip(value, like, strict=True):
-            if x is not None or y is not None:
-                _number(key, value, x, test, text)
-        return
-    if is_number(like) or (like is None and test is not None and value is not None):
-        _number(key, value, value, test, text)
-    elif isinstance(value, torch.Tensor):
-        raise TypeError(f"{key} is a tensor of shape {tuple(value.shape)}: allowed is a number")
-
-
-def _number(key: str, value: Any, x: Any, test: Callable[[Any], bool] | None, text: str) -> None:
-    if not is_number(x):
-        raise TypeError(f"{key}={value!r}: allowed is {text or 'a finite number'}")
-    if not math.isfinite(x) or (test is not None and not test(x)):
-        raise ValueError(f"{key}={value!r}: allowed is {text or 'a finite number'}")
+    if test is None:  # a rule's own: what it is by default it stays
+        if isinstance(like, bool):
+            test, text = _TRUTH
+        elif is_number(like):
+            test, text = (lambda x: is_number(x) and math.isfinite(x)), "a finite number"
+        else:
+            return
+    if not test(value):
+        parts = value if isinstance(value, tuple) else (value,)
+        numeric = all(x is None or is_number(x) for x in parts)
+        raise (ValueError if numeric else TypeError)(f"{key}={value!r}: allowed is {text}")
 
 
 def one_of(owner: str, key: str, value: Any, allowed: Collection[str]) -> None:
@@ -121,7 +119,13 @@ def idle(owner: str, variant: str, **given: tuple[Any, Any]) -> None:
             )
 
 
+def pair(key: str, value: Any, such_as: str) -> None:
+    """Raise TypeError unless `value` is a pair."""
+    if not _pair(plain(value), lambda _: True):
+        raise TypeError(f"{key}={value!r}: allowed is a pair, such as {such_as}")
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """'; did you mean X?' for the known word that is closest, or nothing."""
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {found[0]!r}?" if found else ""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 import math
 import operator
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -67,6 +68,15 @@ def reduced_dims(per: str, ndim: int) -> tuple[int, ...]:
     }[per]
 
 
+class _Working(threading.local):
+    """The dtype in which the eager backend computes at the moment."""
+
+    dtype: torch.dtype | None = None
+
+
+working = _Working()
+
+
 def _sign(x: torch.Tensor) -> torch.Tensor:
     return torch.where(torch.isnan(x), x, torch.sign(x))  # torch.sign(NaN) is 0: a trap
 
@@ -80,6 +90,15 @@ def _pair(fn: Callable[..., torch.Tensor]) -> Callable[[Any, Any], torch.Tensor]
         return fn(*cast)
 
     return call
+
+
+def _where(condition: Any, a: Any, b: Any) -> Any:
+    """torch.where for numbers too: two of them would come out in torch's default dtype."""
+    if not isinstance(condition, torch.Tensor):
+        return a if condition else b
+    if not any(isinstance(x, (torch.Tensor, bool)) for x in (a, b)):
+        a = torch.tensor(a, dtype=working.dtype, device=condition.device)
+    return torch.where(condition, a, b)
 
 
 def _host_sqrt(x: float) -> float:
@@ -136,7 +155,7 @@ OPS: dict[str, Op] = {
     "and": Op(lambda a, b: bool(a and b), operator.and_, bool_=True),
     "or": Op(lambda a, b: bool(a or b), operator.or_, bool_=True),
     "not": Op(operator.not_, operator.invert, bool_=True),
-    "where": Op(lambda c, a, b: a if c else b, torch.where),
+    "where": Op(lambda c, a, b: a if c else b, _where),
 }
 
 
@@ -171,6 +190,16 @@ class Node:
 
     def __float__(self) -> float:
         raise RuleError("a rule may not turn its values into Python numbers: it runs on symbols")
+
+    @classmethod
+    def __torch_function__(cls, func: Any, *_: Any, **__: Any) -> Any:
+        name = getattr(func, "__name__", str(func))
+        raise RuleError(f"a rule called torch's {name}: allowed are the functions of glissade.rule")
+
+    def __array_ufunc__(self, ufunc: Any, *_: Any, **__: Any) -> Any:
+        raise RuleError(
+            f"a rule called numpy's {ufunc.__name__}: allowed are the functions of glissade.rule"
+        )
 
     def __repr__(self) -> str:
         inner = ", ".join(map(repr, self.args))
@@ -242,6 +271,12 @@ class Node:
     def __or__(self, other: Any) -> Node:
         return self.graph.apply("or", self, other)
 
+    def __rand__(self, other: Any) -> Node:
+        return self.graph.apply("and", other, self)
+
+    def __ror__(self, other: Any) -> Node:
+        return self.graph.apply("or", other, self)
+
     def __invert__(self) -> Node:
         return self.graph.apply("not", self)
 
@@ -309,16 +344,32 @@ class Graph:
             return args[1] if self.decide(args[0]) else args[2]
         if all(a.op == "const" for a in args):
             return self.lift(OPS[op].host(*(a.value for a in args)))
+        self._check_truths(op, args)
         kind = Kind.HOST
         for a in args:
             kind |= a.kind
         bool_ = OPS[op].bool_ or (op == "where" and args[1].bool_)
         return self.node(op, args, kind=kind, bool_=bool_)
 
+    def _check_truths(self, op: str, args: tuple[Node, ...]) -> None:
+        """Raise RuleError where a truth stands for a number or a number for a truth."""
+        truths = [a.bool_ for a in args]
+        if op == "where":
+            if not truths[0]:
+                raise RuleError("where(condition, a, b): the condition is a number; compare it")
+            if truths[1] is not truths[2]:
+                raise RuleError("where(condition, a, b): one of a and b is a truth value")
+        elif op in ("and", "or", "not"):
+            if not all(truths):
+                raise RuleError(f"{op} of a number: it takes conditions, such as x > 0")
+        elif any(a.bool_ and a.kind for a in args):
+            raise RuleError(f"{op} of a truth value: write where(condition, 1, 0) for the number")
+
     def reduce(self, op: str, x: Node, per: str) -> Node:
         """`op` (sum, mean or norm) of x with one result per tensor, slice, matrix, row, column."""
         if x.kind is Kind.HOST:
             raise RuleError(f"{op}() of a plain number: reduce something that differs per element")
+        self._check_truths(op, (x,))
         target = Kind.TENSOR if per == "tensor" else per_kind(per, self.ndim)
         kind = x.kind & target
         if kind == x.kind:

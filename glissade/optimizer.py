@@ -111,7 +111,8 @@ class Optimizer(torch.optim.Optimizer):
                 raise TypeError(
                     f"{what}, has dtype {p.dtype}: allowed are floating point and complex"
                 )
-            if any(n > 1 and step == 0 for n, step in zip(p.shape, p.stride(), strict=True)):
+            steps = zip(p.shape, p.stride(), strict=True)
+            if p.numel() and any(n > 1 and step == 0 for n, step in steps):
                 raise ValueError(f"{what}, has elements that share memory (expand): clone it")
             hyper = {**self.defaults, **group}
             select.choose(p, self.backend, bool(hyper["differentiable"]), what.__str__)
@@ -135,9 +136,7 @@ class Optimizer(torch.optim.Optimizer):
         own = {k: v for k, v in group.items() if k in self.rule.hyper}
         self.rule.check(own)
         for key in ("maximize", "capturable", "differentiable"):
-            value = group.get(key, self.defaults[key])
-            if not isinstance(value, bool):
-                raise TypeError(f"{key}={value!r}: allowed is True or False")
+            checks.hyperparameter(key, group.get(key, self.defaults[key]), False)
         known = {*self.defaults, "params", "param_names", "base_lr", "initial_lr"}
         for key in set(group) - known:
             hint = checks.nearest(key, known)

@@ -90,11 +90,16 @@ class _Planner:
     ) -> None:
         self.param = param
         self.slices_as_rows = slices_as_rows
-        self.nodes = list(walk([param, *state.values()]))
-        self.depth = self._depths()
         self.kinds = kinds
         self.wide = {k: n for k, n in state.items() if kinds[k] is Kind.ELEMENT}
-        self.small = {k: n for k, n in state.items() if k not in self.wide}
+        # A small state that becomes another one is copied before either is stored.
+        self.small = {
+            k: n.graph.node("mul", (n, n.graph.lift(1.0)), kind=n.kind) if n.op in _IN_PLACE else n
+            for k, n in state.items()
+            if k not in self.wide
+        }
+        self.nodes = list(walk([param, *self.wide.values(), *self.small.values()]))
+        self.depth = self._depths()
         self.last = max(self.depth[n] for n in (param, *self.wide.values()))
         self.last = max([self.last, *(self.depth[n] - 1 for n in self._sums())])
 
@@ -181,12 +186,11 @@ class _Planner:
     def _finishes(self) -> tuple[Finish, ...]:
         keep = self._kept()
         # What could be computed before the first pass but is not needed in it waits for its end.
-        early = any(
-            arg in keep and self.depth[arg] == 0
-            for node in self.nodes
-            if node.kind is Kind.ELEMENT and self.depth[node] == 0
-            for arg in node.args
-        )
+        wanted = [self.param, *self.wide.values()]
+        for node in self.nodes:
+            if node.kind is Kind.ELEMENT and self.depth[node] == 0:
+                wanted += node.args
+        early = any(n in keep and self.depth[n] == 0 for n in wanted)
         due = {n: self.depth[n] or (0 if early else 1) for n in self.nodes if n in keep}
         finishes = []
         for k in range(self.last + 2):
@@ -206,13 +210,11 @@ class _Planner:
             if node.op in ("sum", "sumsq", "count"):
                 keep.add(node)
             for arg in node.args:
-                if small(arg) and arg.kind is not node.kind and arg.op not in _IN_PLACE:
+                if small(arg) and arg.kind is not node.kind:
                     keep.add(arg)
         keep.update(n for n in self.small.values() if small(n))
-        keep.update(n for n in self.wide.values() if small(n) and n.op != "state")
-        if small(self.param):
-            keep.add(self.param)
-        return keep
+        keep.update(n for n in (self.param, *self.wide.values()) if small(n))
+        return {n for n in keep if n.op not in _IN_PLACE}
 
     def _hosts(self) -> tuple[Node, ...]:
         """Numbers that something other than another number needs."""

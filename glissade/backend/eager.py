@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ..graph import working
 from ..rule import Hyper, Rule, State, decayed
 from .member import compute_dtype, real
 
@@ -22,7 +23,7 @@ def step(
     """The new parameter and the new states; nothing is changed in place."""
     p, g = real(p), real(g)
     dtype = compute_dtype(p.dtype)
-    h = Hyper(hyper)
+    working.dtype, h = dtype, Hyper(hyper)
     g = g.to(dtype)
     g = -g if hyper.get("maximize") else g
     old = State(**{k: v for k, v in state.items() if k != "step"})
@@ -31,7 +32,7 @@ def step(
     p = p - subtract
     if rule.after is not None:
         p, more = rule.after(p, old | new, t, h)
-        new = new | more
+        p, new = torch.as_tensor(p, dtype=dtype, device=given.device), new | more
     # The caller copies these in one by one: State(slow=p) must not be the parameter itself.
     inputs = {id(x) for x in (given, *old.values())}
     stored = {}

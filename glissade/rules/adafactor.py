@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..checks import pair
 from ..rule import (
     Rule,
     State,
@@ -88,9 +89,11 @@ def adafactor(
 
     Source: Shazeer & Stern 2018, arXiv:1804.04235.
     """
+    hyper = locals()
+    pair("eps", eps, "(None, 1e-3)")
     return Rule(
         _adafactor,
-        locals(),
+        hyper,
         name="adafactor",
         choices={"variant": VARIANTS},
         decays=True,

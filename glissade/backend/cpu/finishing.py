@@ -76,7 +76,10 @@ class Finishing(Stage):
 
         def body(nest: Nest) -> None:
             args = [self.value(a, nest) for a in n.args]  # not value(n): that would load it
-            self.put(self.v.op(self.b, n.op, args), n.kind, self.layout.temps[n], nest)
+            x = self.v.op(self.b, n.op, args)
+            if n.bool_:
+                x = self.b.select(x, self.v.constant(1.0), self.v.constant(0.0))
+            self.put(x, n.kind, self.layout.temps[n], nest)
 
         self.over(n.kind, body)
 

@@ -213,16 +213,21 @@ class Stage:
             if node not in nest.at_outer:
                 with writing_at(self, nest.per_outer):
                     x = self.b.load(self.place(node.kind, pointer, nest), typ=self.v.scalar)
-                    nest.at_outer[node] = self.v.splat(self.b, x)
+                    nest.at_outer[node] = self._truth(node, self.v.splat(self.b, x))
             return nest.at_outer[node]
         if node not in nest.at_inner:
             if pointer is not None:
                 place = self.place(node.kind, pointer, nest)
-                nest.at_inner[node] = self.v.load(self.b, place, self.v.scalar, nest.mask)
+                x = self.v.load(self.b, place, self.v.scalar, nest.mask)
+                nest.at_inner[node] = self._truth(node, x)
             else:
                 args = [self.value(a, nest) for a in node.args]
                 nest.at_inner[node] = self.v.op(self.b, node.op, args)
         return nest.at_inner[node]
+
+    def _truth(self, node: Node, x: ir.Value) -> ir.Value:
+        """What was kept of a node: truths are kept as 0 and 1."""
+        return self.b.fcmp_unordered("!=", x, self.v.constant(0.0)) if node.bool_ else x
 
     def _pointer(self, node: Node, nest: Nest) -> int | None:
         """The column of the array where a node's values lie, or None if they are computed."""
