@@ -9,9 +9,10 @@ what the rule returns until nothing changes.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
 
@@ -46,7 +47,10 @@ class Leaf:
     step: Node
     param: Node  # the new parameter
     state: Mapping[str, Node]  # the new states; a state that is not here stays as it was
-    names: Mapping[Node, str] = field(default_factory=dict)  # what the rule's source calls them
+    # Where names were asked for: what the rule's source calls which values, in its order, and the
+    # states as the update returned them, before `after`.
+    names: tuple[tuple[Node, str], ...] = ()
+    updated: Mapping[str, Node] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -159,24 +163,25 @@ def _run(
     t = graph.node("t", value=T)
     h = Hyper({key: _symbol(graph, (key,), what) for key, what in shape})
     grad = -g if getattr(h, "maximize", False) is True else g
-    noted: dict[Node, str] = {}
-    with _Locals(noted) if names else _Nothing():
+    local = _Locals() if names else None
+    with local or contextlib.nullcontext():
         out = decayed(rule, p, grad, _States(graph, kinds, read), t, h)
         step, new = _pair(rule, "update", out, "step")
         step = graph.lift(step)
-        state = _new_state(rule, graph, new)
+        updated = state = _new_state(rule, graph, new)
         moved = p - step
         if rule.after is not None:
             out = rule.after(moved, _After(graph, kinds, read, state), t, h)
             moved, more = _pair(rule, "after", out, "p")
             moved = graph.lift(moved)
-            state |= _new_state(rule, graph, more)
+            state = state | _new_state(rule, graph, more)
     for what, node in (("step", step), ("parameter", moved)):
         if node.bool_:
             raise RuleError(f"{rule.name}: the {what} that the rule returns is a truth value")
     unchanged = [k for k, node in state.items() if node.op == "state" and node.value == k]
     state = {k: node for k, node in state.items() if k not in unchanged}
-    return Leaf(tuple(graph.path), step, moved, state, noted)
+    leaf = Leaf(tuple(graph.path), step, moved, state)
+    return replace(leaf, names=local.noted, updated=updated) if local else leaf
 
 
 def _symbol(graph: Graph, key: tuple[Any, ...], what: Any) -> Any:
@@ -218,29 +223,52 @@ def _new_state(rule: Rule, graph: Graph, new: State) -> dict[str, Node]:
     return nodes
 
 
-class _Nothing:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
-
-
 class _Locals:
-    """Notes which local names a rule's source gives to which nodes, as its functions return."""
+    """Notes which names a rule's source gives to which values, in the order in which it does.
 
-    def __init__(self, noted: dict[Node, str]) -> None:
-        self.noted = noted
+    The rule's own functions are those that are given the hyperparameters: their variables count,
+    and the arguments that a wrapper changed. Of other functions, which are helpers, only the name
+    of one that returns a choice (`where`) counts, unless the rule has a name for it.
+    """
+
+    OURS = (__name__, Node.__module__, Hyper.__module__)
+
+    def __init__(self) -> None:
+        self._bound: list[tuple[Node, str, bool]] = []  # the last: named by the rule itself
+
+    @property
+    def noted(self) -> tuple[tuple[Node, str], ...]:
+        """Each value with its name; with several names, once for each."""
+        named = {id(node) for node, _, own in self._bound if own}
+        return tuple((x, name) for x, name, own in self._bound if own or id(x) not in named)
 
     def __enter__(self) -> None:
-        self.before = sys.getprofile()
-        sys.setprofile(self._profile)
+        self.before = sys.gettrace()
+        sys.settrace(self._call)
 
     def __exit__(self, *_: object) -> None:
-        sys.setprofile(self.before)
+        sys.settrace(self.before)
 
-    def _profile(self, frame: FrameType, event: str, _: Any) -> None:
-        code = frame.f_code
-        if event != "return" or code.co_argcount < 4 or "h" not in code.co_varnames[:5]:
-            return
-        for name, value in frame.f_locals.items():
-            if isinstance(value, Node) and name not in code.co_varnames[: code.co_argcount]:
-                self.noted.setdefault(value, name)
+    def _call(self, frame: FrameType, event: str, arg: Any) -> Any:
+        if frame.f_globals.get("__name__") in self.OURS:
+            return None
+        count = frame.f_code.co_argcount + frame.f_code.co_kwonlyargcount
+        values = [frame.f_locals.get(name) for name in frame.f_code.co_varnames[:count]]
+        if not any(isinstance(value, Hyper) for value in values):
+            frame.f_trace_lines = False
+            return self._helper
+        seen: dict[str, Node] = {}
+
+        def look(frame: FrameType, event: str, arg: Any) -> Any:
+            for name, value in frame.f_locals.items():
+                if isinstance(value, Node) and seen.get(name) is not value:
+                    seen[name] = value
+                    self._bound.append((value, name, True))
+            return look
+
+        return look(frame, event, arg)
+
+    def _helper(self, frame: FrameType, event: str, arg: Any) -> Any:
+        if event == "return" and isinstance(arg, Node) and arg.op == "where":
+            self._bound.append((arg, frame.f_code.co_name.strip("_"), False))
+        return self._helper

@@ -47,7 +47,7 @@ class Stream:
         return self.reads + self.updates + self.fresh
 
     def __str__(self) -> str:
-        return f"{self.reads}r{self.updates + self.fresh}w"
+        return f"{self.reads}r{self.updates}w" + (f"+{self.fresh}w" if self.fresh else "")
 
 
 def stream_of(work: Pass) -> Stream:

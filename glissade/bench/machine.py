@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import llvmlite
 import torch
@@ -49,6 +51,31 @@ def machine() -> Machine:
         llvmlite=llvmlite.__version__,
         glissade=__version__,
     )
+
+
+class Bystanders:
+    """How busy others keep the processor meanwhile: they cost OpenMP's teams the most."""
+
+    def __init__(self) -> None:
+        self._start = self._now()
+
+    @staticmethod
+    def _now() -> tuple[float, float] | None:
+        """Wall-clock seconds, and the processor's seconds that were not ours."""
+        try:
+            fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+            user, nice, system, _, _, irq, softirq, steal = map(int, fields[:8])
+            busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+        except (OSError, ValueError):
+            return None
+        return time.monotonic(), busy - sum(os.times()[:4])
+
+    def cores(self) -> float | None:
+        """Cores that others kept busy, on average; None where that cannot be told."""
+        now = self._now()
+        if self._start is None or now is None or now[0] <= self._start[0]:
+            return None
+        return max(0.0, (now[1] - self._start[1]) / (now[0] - self._start[0]))
 
 
 def _model() -> str:

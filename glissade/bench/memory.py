@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,7 +23,6 @@ def peak(step: Callable[[], object], times: int = 3) -> int | None:
     The state must exist: take a step before.
     """
     try:
-        gc.collect()
         ctypes.CDLL(None).malloc_trim(0)  # or temporaries would fit into what was freed before
         CLEAR.write_text("5")  # the peak starts again at what is held now
         before = _kilobytes("VmRSS")

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+
+
+class PeerError(RuntimeError):
+    """A form of torch's optimizer that does not run on this machine."""
+
 
 FORMS: Mapping[str, Mapping[str, bool]] = {
     "default": {"foreach": False, "fused": False},
@@ -32,49 +37,46 @@ CLASSES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 
 
-@dataclass
+@dataclass(frozen=True)
 class Peer:
-    """One form of torch's optimizer, on parameters."""
+    """One form of torch's optimizer on parameters, warmed up."""
 
-    name: str
+    form: str
     step: Callable[[], Any]
-    notes: dict[str, float] = field(default_factory=dict)
+    first_step_s: float  # for the compiled form: how long compiling takes
 
 
-def missing(rule: str) -> bool:
-    """Whether torch has no such optimizer."""
-    return rule not in CLASSES or not hasattr(torch.optim, CLASSES[rule][0])
+def forms(rule: str) -> tuple[str, ...]:
+    """The forms that torch has of an optimizer; none if it has no such optimizer."""
+    if rule not in CLASSES or not hasattr(torch.optim, CLASSES[rule][0]):
+        return ()
+    known = inspect.signature(getattr(torch.optim, CLASSES[rule][0])).parameters
+    # A keyword that says "not this way" may be left out where torch does not know it.
+    have = [f for f, flags in FORMS.items() if all(k in known or not v for k, v in flags.items())]
+    return (*have, COMPILED)
 
 
-def peers(
-    rule: str, params: Sequence[torch.Tensor], lr: float, forms: Sequence[str], warm: int
-) -> Iterator[Peer]:
-    """The forms of torch's optimizer that run here, warmed up with so many steps."""
-    if missing(rule):
-        return
+def peer(rule: str, form: str, params: Sequence[torch.Tensor], lr: float, warm: int) -> Peer:
+    """A form of torch's optimizer, after so many steps.
+
+    Raises:
+        PeerError: it does not run here.
+    """
     name, arguments = CLASSES[rule]
     make = getattr(torch.optim, name)
     known = inspect.signature(make).parameters
-    for form in forms:
-        flags = FORMS.get(form, {})
-        # A keyword that says "not this way" may be left out where torch does not know it.
-        if any(wanted and key not in known for key, wanted in flags.items()):
-            continue
-        flags = {key: wanted for key, wanted in flags.items() if key in known}
-        try:
-            step = make(params, lr=lr, **arguments, **flags).step
-            if form == COMPILED:
-                torch._dynamo.reset()
-                step = torch.compile(step)
-            start = time.perf_counter()
+    flags = {key: value for key, value in FORMS.get(form, {}).items() if key in known}
+    try:
+        step = make(params, lr=lr, **arguments, **flags).step
+        if form == COMPILED:
+            torch._dynamo.reset()
+            step = torch.compile(step)
+        start = time.perf_counter()
+        step()
+        first = time.perf_counter() - start
+        for _ in range(warm - 1):
             step()
-            first = time.perf_counter() - start
-            for _ in range(warm - 1):
-                step()
-        except RuntimeError as error:  # such as: fused is not supported on this device
-            if form == COMPILED:
-                raise RuntimeError(
-                    f"torch.compile failed: {str(error).splitlines()[0]}; it needs a C++ compiler"
-                ) from error
-            continue
-        yield Peer(form, step, {"first_step_s": first} if form == COMPILED else {})
+    except Exception as error:  # whatever torch's compiler raises, the other figures stand
+        line = next(iter(str(error).splitlines()), type(error).__name__)
+        raise PeerError(f"torch {name} {form} does not run here: {line}") from error
+    return Peer(form, step, first)

@@ -40,12 +40,13 @@ class Model:
     def parameters(self) -> list[torch.Tensor]:
         """The parameters, with gradients, of the sizes that training has."""
         generator = torch.Generator().manual_seed(0)
-        params = []
-        for shape in self.shapes:
-            p, p.grad = (
-                torch.empty(shape).normal_(0.0, std, generator=generator) for std in (0.02, 0.01)
-            )
-            params.append(p.requires_grad_())
+
+        def normal(shape: Shape, std: float) -> torch.Tensor:
+            return torch.empty(shape).normal_(0.0, std, generator=generator)
+
+        params = [normal(shape, 0.02).requires_grad_() for shape in self.shapes]
+        for p in params:
+            p.grad = normal(tuple(p.shape), 0.01)
         return params
 
 
@@ -71,6 +72,6 @@ MODELS: Mapping[str, Model] = {
         Model("gpt2", "GPT-2 124M", _transformer(768, 12, 50257, 1024)),
         Model("small", "a transformer of 4.3M", _transformer(240, 6, 256, 256)),
         Model("mlp", "an MLP of 17k", _perceptron(64, 96, 64, 48, 32, 10)),
-        Model("many", "10,000 tensors of 256", ((256,),) * 10_000),
+        Model("many", "many small tensors", ((256,),) * 10_000),
     )
 }

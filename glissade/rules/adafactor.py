@@ -46,8 +46,9 @@ def _adafactor(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
             new = State(R=R, C=C)
         v = maximum(v, eps1 * eps1)
     u = g / sqrt(v)
+    u_rms = sqrt(mean(g * g / v))  # of u; its pass over memory is spared the root
     rate = minimum(h.lr, 1 / sqrt(t)) * maximum(eps2, rms(p))
-    return rate / maximum(1.0, rms(u) / h.d) * u, new
+    return rate / maximum(1.0, u_rms / h.d) * u, new
 
 
 def adafactor(

@@ -1,0 +1,206 @@
+"""One path through a rule as a list of assignments, in the order and with the names of its source.
+
+Read like a program: `=` gives a name to a value, `←` a new value to a name that had one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import notation, wrappers
+from .graph import Node
+from .notation import PREVIOUS, Expr
+from .simplify import walk
+from .trace import Leaf, Trace
+
+SYMBOLS = ("const", "hyper", "t", "p", "g", "state")
+
+
+@dataclass(frozen=True)
+class Assign:
+    """``target = value``, or ``target ← value`` where the target had a value."""
+
+    target: str
+    value: Expr
+    again: bool
+
+
+class Names:
+    """What hyperparameters and states are called, the same on every path."""
+
+    def __init__(self, traced: Trace) -> None:
+        self.states = {name: short(name, traced.states) for name in traced.states}
+        keys = traced.rule.hyper
+        taken = {*self.states.values()}
+        self.hyper: dict[tuple[Any, ...], str] = {}
+        noted: dict[tuple[Any, ...], str] = {}
+        for leaf in traced.leaves:
+            for node, name in leaf.names:
+                if node.op == "hyper":
+                    noted.setdefault(node.value, name)
+        for node in walk(roots(traced.leaves)):
+            if node.op == "hyper" and node.value not in self.hyper:
+                key, *index = node.value
+                stem = short(key, {**keys, **dict.fromkeys(taken)})
+                stem = {"betas": "beta", "phi_bounds": "phi"}.get(stem, stem)
+                default = stem + "".join(str(i + 1) for i in index)
+                self.hyper[node.value] = noted.get(node.value, default)
+
+
+def short(name: str, others: Mapping[str, Any]) -> str:
+    """A wrapper's ``lookahead_k`` as k, unless something else is called so."""
+    for wrapper in wrappers.__all__:
+        rest = name.removeprefix(wrapper + "_")
+        if rest != name and rest not in others:
+            return rest
+    return name
+
+
+def roots(leaves: Sequence[Leaf]) -> list[Node]:
+    return [
+        node
+        for leaf in leaves
+        for node in (leaf.step, leaf.param, *leaf.state.values(), *(c for c, _ in leaf.path))
+    ]
+
+
+class Writer:
+    """Turns one leaf into assignments, keeping track of what each name stands for."""
+
+    def __init__(
+        self, traced: Trace, leaf: Leaf, names: Names, live: set[int], primed: set[str]
+    ) -> None:
+        graph = leaf.step.graph
+        self.names = names
+        self.leaf = leaf
+        self.live = live
+        self.primed = primed  # names that may not be given to another value
+        self.clashes: set[str] = set()  # names that turn out to belong there
+        self.out: list[Assign] = []
+        self.before: dict[str, Node] = {"t": graph.node("t", value="t")}  # as the step begins
+        for node in walk(roots(traced.leaves)):
+            if node.op in ("p", "g"):
+                self.before[node.op] = node
+            elif node.op == "state":
+                self.before[names.states[node.value]] = node
+            elif node.op == "hyper":
+                self.before[names.hyper[node.value]] = node
+        self.now = dict(self.before)
+
+    def statements(self) -> list[Assign]:
+        """The leaf as assignments."""
+        leaf = self.leaf
+        self.moved = leaf.step.graph.apply("sub", self.before["p"], leaf.step)
+        after = _users(self.moved, leaf)
+        self._begin(leaf.updated, [b for b in leaf.names if b[0] not in after])
+        for k in list(self.late):
+            old = self.before.get(k)
+            if old is None or leaf.step not in _users(old, leaf):
+                self._assign_late(k)
+        if self.now.get("step") is not leaf.step:
+            self._assign("step", leaf.step)
+        for k in list(self.late):
+            self._assign_late(k)
+        self._put("p", Expr("sub", (notation.name("p"), notation.name("step"))), self.moved)
+        self._begin(leaf.state, [b for b in leaf.names if b[0] in after])
+        for k in list(self.late):
+            self._assign_late(k)
+        if self.now["p"] is not leaf.param:
+            self._assign("p", leaf.param)
+        return self.out
+
+    def _begin(self, states: Mapping[str, Node], names: Sequence[tuple[Node, str]]) -> None:
+        """Assign what has a variable in the source of `update`, or of `after`."""
+        self.new = {self.names.states[k]: node for k, node in states.items()}
+        bindings = self._bindings(names)
+        # A state is assigned where the source has a variable of its name, else at the end.
+        bound = {(id(node), name) for node, name in bindings}
+        self.late = {k: n for k, n in self.new.items() if (id(n), k) not in bound}
+        for node, name in bindings:
+            self._bind(node, name)
+
+    def _bindings(self, names: Sequence[tuple[Node, str]]) -> list[tuple[Node, str]]:
+        """The names in the source that are worth a line."""
+        found = []
+        kept = set(self.new.values())
+        final: set[str] = set()
+        for node, name in names:
+            name = short(name, {})
+            if id(node) not in self.live or node.op in SYMBOLS or node is self.moved:
+                continue
+            if name == "p" and node in kept:
+                continue  # the state first, then p from it
+            if name in final and self.new[name] is not node:
+                if node in kept:
+                    continue  # the variable has gone on to hold another state
+                name += "'"
+            if self.new.get(name) is node:
+                final.add(name)
+            found.append((node, name))
+        return found
+
+    def _bind(self, node: Node, name: str) -> None:
+        known = any(x is node for x in self.now.values())
+        if known and self.new.get(name) is not node:
+            return  # a second name for the same value
+        if self.now.get(name) is node:
+            return
+        first = self.before.get(name)
+        while self.new.get(name) is not node and (
+            (first is not None and first.op == "hyper")
+            or (name in self.primed and name in self.now)
+        ):
+            name += "'"
+            first = self.before.get(name)
+        self._assign(name, node)
+
+    def _assign_late(self, name: str) -> None:
+        node = self.late.pop(name, None)
+        if node is not None and self.now.get(name) is not node:
+            self._assign(name, node)
+
+    def _assign(self, name: str, node: Node) -> None:
+        self._prepare(node, name)
+        self._put(name, self.value(node, name), node)
+
+    def _prepare(self, node: Node, name: str) -> None:
+        """Assign first what the value is computed from and has a name of its own."""
+        for part in walk([node]):
+            if part is not node and not any(part is x for x in self.now.values()):
+                for k, new in list(self.late.items()):
+                    if new is part and k != name and part.op not in SYMBOLS:
+                        self._assign_late(k)
+
+    def _put(self, name: str, value: Expr, node: Node) -> None:
+        again = name in self.now or name in self.names.states.values()
+        self.out.append(Assign(name, value, again))
+        self.now[name] = node
+
+    def value(self, node: Node, target: str = "") -> Expr:
+        """The value in terms of what has a name now; `target` is the name it is about to get."""
+        names = [name for name, x in self.now.items() if x is node]
+        if names:
+            return notation.name(*names)
+        if node.op == "const":
+            return Expr("number", value=node.value)
+        for name, x in self.before.items():
+            if x is node:
+                if node.op == "state" or name == "p":
+                    return notation.name(name + PREVIOUS)
+                self.clashes.add(name)
+        if not target:  # did it have a name that stands for something else by now?
+            had = {short(name, {}) for x, name in self.leaf.names if x is node}
+            self.clashes |= {a.target for a in self.out if a.target.rstrip("'") in had}
+        value = node.value if node.op in ("sum", "sumsq") else None
+        return Expr(node.op, tuple(self.value(a) for a in node.args), value)
+
+
+def _users(source: Node, leaf: Leaf) -> set[Node]:
+    """Every value of a leaf that `source` enters, itself included."""
+    users: set[Node] = set()
+    for node in walk(roots([leaf])):
+        if node is source or any(arg in users for arg in node.args):
+            users.add(node)
+    return users
