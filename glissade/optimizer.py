@@ -17,7 +17,7 @@ from torch.optim import optimizer as torch_optimizer
 from . import checks
 from .backend import eager, select
 from .backend.cpu import run as cpu
-from .backend.member import Member, real
+from .backend.member import Member, Moved, real
 from .checkpoint import ParamState, States, prepared, restored
 from .program import Program, Programs
 from .rule import Rule
@@ -211,19 +211,28 @@ class Optimizer(torch.optim.Optimizer):
             self._line_up(present)
         if not self._everyone:
             grads = [g for g in grads if g is not None]
-        if self._eager:
-            self._step_both(grads)
-        elif self._batch is not None:
-            self._batch.run(grads)
+        try:
+            self._run(grads)
+        except Moved:  # nothing has been changed yet
+            self._gather()
+            self._line_up(present)
+            self._run(grads)
         if self._everyone:
             self._counts += 1
         else:
             self._counts[self._at] += 1
         return loss
 
-    def _step_both(self, grads: list[Any]) -> None:
+    def _run(self, grads: list[Any]) -> None:
+        if self._eager:
+            self._run_both(grads)
+        elif self._batch is not None:
+            self._batch.run(grads)
+
+    def _run_both(self, grads: list[Any]) -> None:
         """A step where some parameters run on the eager backend."""
-        for k, _ in self._eager:
+        for k, member in self._eager:
+            member.stay()
             self._check_gradient(k, grads[k])
         if self._batch is not None:
             self._batch.run([grads[k] for k in self._cpu])

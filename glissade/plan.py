@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from .graph import Kind, Node
-from .simplify import only_slices, simplify, walk
+from .simplify import SLICED, only_slices, simplify, walk
 from .trace import Leaf
 
 _IN_PLACE = ("state", "machine_eps")  # small values that need no computing
@@ -76,7 +76,8 @@ class Plan:
 def plan(leaf: Leaf, kinds: Mapping[str, Kind]) -> Plan:
     """Cut the graph of a leaf into passes; `kinds` are those of the trace's states."""
     roots = [leaf.param, *leaf.state.values()]
-    slices = only_slices(roots)
+    # A state may be finer than what this leaf gives it: another leaf has rows for it, say.
+    slices = only_slices(roots) and {kinds[k] for k in leaf.state} <= SLICED
     param, *news = simplify(roots, slices_as_rows=slices)
     state = dict(zip(leaf.state, news, strict=True))
     if slices:

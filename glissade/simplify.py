@@ -26,10 +26,13 @@ def walk(roots: Iterable[Node]) -> Iterator[Node]:
             stack.extend((arg, False) for arg in reversed(node.args))
 
 
+SLICED = {Kind.HOST, Kind.TENSOR, Kind.SLICE, Kind.ELEMENT}
+
+
 def only_slices(roots: Iterable[Node]) -> bool:
     """True if slices are the only part of a tensor that the graph tells apart."""
     kinds = {node.kind for node in walk(roots)}
-    return Kind.SLICE in kinds and kinds <= {Kind.HOST, Kind.TENSOR, Kind.SLICE, Kind.ELEMENT}
+    return Kind.SLICE in kinds and kinds <= SLICED
 
 
 def simplify(roots: list[Node], *, slices_as_rows: bool) -> list[Node]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import notation, wrappers
-from .graph import Node
+from .graph import Kind, Node
 from .notation import PREVIOUS, Expr
 from .simplify import walk
 from .trace import Leaf, Trace
@@ -46,7 +46,9 @@ class Names:
                 stem = short(key, {**keys, **dict.fromkeys(taken)})
                 stem = {"betas": "beta", "phi_bounds": "phi"}.get(stem, stem)
                 default = stem + "".join(str(i + 1) for i in index)
-                self.hyper[node.value] = noted.get(node.value, default)
+                name = noted.get(node.value, default)
+                used = {"p", "g", "t", "step", *taken, *self.hyper.values()}
+                self.hyper[node.value] = f"h_{name}" if name in used else name
 
 
 def short(name: str, others: Mapping[str, Any]) -> str:
@@ -79,11 +81,13 @@ class Writer:
         self.primed = primed  # names that may not be given to another value
         self.clashes: set[str] = set()  # names that turn out to belong there
         self.out: list[Assign] = []
-        self.before: dict[str, Node] = {"t": graph.node("t", value="t")}  # as the step begins
+        self.before = {  # as the step begins
+            "t": graph.node("t", value="t"),
+            "p": graph.node("p", value="p", kind=Kind.ELEMENT),
+            "g": graph.node("g", value="g", kind=Kind.ELEMENT),
+        }
         for node in walk(roots(traced.leaves)):
-            if node.op in ("p", "g"):
-                self.before[node.op] = node
-            elif node.op == "state":
+            if node.op == "state":
                 self.before[names.states[node.value]] = node
             elif node.op == "hyper":
                 self.before[names.hyper[node.value]] = node

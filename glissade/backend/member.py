@@ -37,6 +37,10 @@ def state_shape(kind: Kind, shape: torch.Size) -> tuple[int, ...]:
     return (*shape[:-2], *rows, *columns)[-n:] if n else ()
 
 
+class Moved(Exception):
+    """A parameter's data was exchanged for data of another shape, dtype, device or order."""
+
+
 @dataclass
 class Member:
     """A parameter, its group and state, the steps it has taken so far, and its program."""
@@ -46,6 +50,18 @@ class Member:
     state: dict[str, Any]
     t: int
     program: Program
+
+    def __post_init__(self) -> None:
+        self._layout = self._laid_out()
+
+    def _laid_out(self) -> Any:
+        p = self.param
+        return p.shape, p.stride(), p.dtype, p.device
+
+    def stay(self) -> None:
+        """Raise Moved unless the parameter is laid out as when this was made."""
+        if self._laid_out() != self._layout:
+            raise Moved
 
     def fit(self, name: str) -> None:
         """See that the state `name` is there as backends expect it: dtype, device, shape, order.

@@ -111,15 +111,20 @@ class Choice:
     tried: tuple[float, ...]
 
     @property
+    def label(self) -> str:
+        """What tables, pictures and messages call the optimizer."""
+        return registry.lookup(self.optimizer).label
+
+    @property
     def warning(self) -> str | None:
         """Why the choice is not to be trusted, if so."""
         if self.lr is None:
-            return f"{self.optimizer} diverged at every learning rate tried"
+            return f"{self.label} diverged at every learning rate tried"
         if self.lr not in (self.tried[0], self.tried[-1]):
             return None
         end = "lowest" if self.lr == self.tried[0] else "highest"
         return (
-            f"{self.optimizer}: the best learning rate, {self.lr:g}, is the {end} tried; "
+            f"{self.label}: the best learning rate, {self.lr:g}, is the {end} tried; "
             "a better one may lie beyond"
         )
 

@@ -101,7 +101,8 @@ def smooth(losses: Sequence[float], window: int) -> np.ndarray:
     total = np.concatenate([[0.0], np.cumsum(losses)])
     ends = np.arange(1, len(losses) + 1)
     starts = np.maximum(ends - window, 0)
-    return np.maximum((total[ends] - total[starts]) / (ends - starts), FLOOR)
+    means: np.ndarray = (total[ends] - total[starts]) / (ends - starts)
+    return means.clip(FLOOR)
 
 
 def _axes(figure: Figure, where: Any, bundles: Sequence[Bundle]) -> Axes:
@@ -149,7 +150,7 @@ def _name_ends(axes: Axes, bundles: Sequence[Bundle]) -> None:
     places = isotonic_regression(np.array([place for place, _ in ends]) - gaps).x + gaps
     for (place, bundle), label in zip(ends, places, strict=True):
         axes.annotate(
-            bundle.row.title,
+            bundle.row.label,
             xy=(1.0, place),
             xytext=(1.045, float(label)),
             xycoords="axes fraction",
@@ -173,7 +174,7 @@ def _name_ends(axes: Axes, bundles: Sequence[Bundle]) -> None:
 def _name_panel(axes: Axes, bundle: Bundle) -> None:
     row = bundle.row
     axes.set_title(
-        row.title, loc="left", color=bundle.colour, fontsize=10, fontweight="bold", pad=3
+        row.label, loc="left", color=bundle.colour, fontsize=10, fontweight="bold", pad=3
     )
     if row.lr is None:
         axes.text(

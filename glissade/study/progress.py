@@ -100,7 +100,7 @@ class LiveDisplay:
         per_optimizer = settings.lrs * len(TUNING_SEEDS) + settings.seeds
         self.bars: dict[str, TaskID] = {
             name: self.progress.add_task(
-                registry.lookup(name).title, total=per_optimizer, note="", spark=""
+                registry.lookup(name).label, total=per_optimizer, note="", spark=""
             )
             for name in settings.optimizers
         }
@@ -190,7 +190,7 @@ class PlainDisplay:
                 error = sum(run.validation_error for run in runs) / len(runs)
                 diverged = sum(run.diverged for run in runs)
                 self._say(
-                    f"{result.key.optimizer}: {len(runs)} final runs, "
+                    f"{registry.lookup(result.key.optimizer).label}: {len(runs)} final runs, "
                     f"validation error {100 * error:.2f} %"
                     + (f", {diverged} diverged" if diverged else "")
                 )
@@ -200,10 +200,10 @@ class PlainDisplay:
     def chosen(self, choice: Choice) -> None:
         self.tally.drop(choice)
         if choice.lr is None or choice.error is None:
-            self._say(f"{choice.optimizer}: diverged at every learning rate")
+            self._say(f"{choice.label}: diverged at every learning rate")
         else:
             self._say(
-                f"{choice.optimizer}: best learning rate {choice.lr:g}, "
+                f"{choice.label}: best learning rate {choice.lr:g}, "
                 f"validation error {100 * choice.error:.2f} %"
             )
 

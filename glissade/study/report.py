@@ -12,11 +12,14 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from glissade import registry
 from glissade.study.design import Choice, RunResult, Settings
 from glissade.study.tasks import Task
 
 NONE = "–"
+NARROWEST = 80  # columns that the table may need
+HEAD = box.Box(
+    "    \n    \n ── \n    \n    \n    \n    \n    \n",
+)
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Row:
     """One optimizer's line of the table. Errors are fractions; None where there is nothing."""
 
     optimizer: str
-    title: str
+    label: str
     lr: float | None
     test_error: float | None
     test_half_width: float | None  # of the 95 % interval; None for a single seed
@@ -54,7 +57,7 @@ def summarise(choices: Sequence[Choice], results: Sequence[RunResult]) -> list[R
     """The rows of the table, least mean test error first, then those that never trained."""
     rows = [_row(choice, results) for choice in choices]
     return sorted(
-        rows, key=lambda row: (math.inf if row.test_error is None else row.test_error, row.title)
+        rows, key=lambda row: (math.inf if row.test_error is None else row.test_error, row.label)
     )
 
 
@@ -70,7 +73,7 @@ def _row(choice: Choice, results: Sequence[RunResult]) -> Row:
     times = [result.step_ms for result in final if result.step_ms is not None]
     return Row(
         optimizer=choice.optimizer,
-        title=registry.lookup(choice.optimizer).title,
+        label=choice.label,
         lr=choice.lr,
         test_error=statistics.fmean(tests) if tests else None,
         test_half_width=half_width(tests),
@@ -89,35 +92,49 @@ def _row(choice: Choice, results: Sequence[RunResult]) -> Row:
     )
 
 
-def table(rows: Sequence[Row], settings: Settings) -> Table:
-    """The rows for a terminal of 80 columns."""
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    shown.add_column("optimizer", style="bold", no_wrap=True)
+def table(rows: Sequence[Row], settings: Settings, width: int = NARROWEST) -> Table:
+    """The rows, readable at 80 columns and with more air where there are more."""
+    gap = 4 if width >= 110 else 2
+    shown = Table(box=HEAD, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0))
+    shown.add_column("\n\noptimizer", style="bold", no_wrap=True)
     for header in (
-        "learning\nrate",
-        "test error %\nmean ± 95 %",
-        "validation\nerror %",
-        f"steps to\n{settings.target:.3g} error",
-        "ms a\nstep",
-        "state\nbytes",
-        "diverged\ntune final",
+        "\nlearning\nrate",
+        "test\nerror, %\n(95 % interval)",
+        "valid.\nerror,\n%",
+        f"steps to\n{100 * settings.target:.3g} % error\n(seeds)",
+        "\nµs a\nstep",
+        "\nstate,\nKiB",
     ):
         shown.add_column(header, justify="right", no_wrap=True)
     for row in rows:
-        diverged = row.tuning_diverged + row.final_diverged
-        style = "red" if diverged else ""
         shown.add_row(
-            row.title,
+            row.label,
             NONE if row.lr is None else f"{row.lr:g}",
             _percent(row.test_error) + _interval(row.test_half_width),
             _percent(row.validation_error),
             _steps(row),
-            NONE if row.step_ms is None else f"{row.step_ms:.3f}",
-            NONE if row.state_bytes is None else f"{row.state_bytes:,}",
-            f"{row.tuning_diverged}/{row.tuning_runs} {row.final_diverged}/{row.final_runs}",
-            style=style,
+            NONE if row.step_ms is None else _three_digits(1000 * row.step_ms),
+            NONE if row.state_bytes is None else _three_digits(row.state_bytes / 1024),
+            style="red" if row.final_diverged or row.lr is None else "",
         )
     return shown
+
+
+def divergences(rows: Sequence[Row]) -> list[str]:
+    """A line for each optimizer that diverged somewhere."""
+    lines = []
+    for row in rows:
+        found = [
+            f"{count} of {total} {kind} runs"
+            for count, total, kind in (
+                (row.tuning_diverged, row.tuning_runs, "tuning"),
+                (row.final_diverged, row.final_runs, "final"),
+            )
+            if count
+        ]
+        if found:
+            lines.append(f"{row.label} diverged in {' and '.join(found)}")
+    return lines
 
 
 def caveat(settings: Settings, task: Task) -> str:

@@ -77,7 +77,8 @@ def rehearse(task: Task, settings: Settings) -> None:
             optimizer = entry.optimizer(
                 model.parameters(), lr=entry.lr_range[0], backend=settings.backend
             )
-            task.loss(model, next(task.batches(0, 1, settings.batch_size))).backward()
+            batch = next(task.batches(0, 1, settings.batch_size))
+            torch.autograd.backward(task.loss(model, batch))
             optimizer.step()
         except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
             raise ValueError(f"{name} cannot run here: {error}") from error
@@ -108,7 +109,7 @@ def execute(key: RunKey, settings: Settings, task: Task, watcher: Watcher) -> Ru
                 diverged_at = step
                 break
             losses.append(float(f"{value:.5g}"))
-            loss.backward()
+            torch.autograd.backward(loss)
             before = time.perf_counter_ns()
             optimizer.step()
             times.append(time.perf_counter_ns() - before)

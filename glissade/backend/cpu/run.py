@@ -157,6 +157,9 @@ class Batch:
                 self.check(i, g)
             raise
         params = list(map(Tensor.data_ptr, self.params))
+        if params != self._params:
+            for member in self.members:
+                member.stay()
         same = self.plain and at == self._grads and params == self._params
         if same and all(map(Tensor.is_contiguous, grads)):
             return []
