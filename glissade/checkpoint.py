@@ -98,6 +98,9 @@ def prepared(
         own = {k: v for k, v in ours.items() if k != "params"}
         base = theirs.get("base_lr", theirs.get("initial_lr", theirs["lr"]))
         group = {**own, **theirs, "base_lr": base, "params": ids}
+        decoupled = group.pop("decoupled_weight_decay", None)  # torch's word for it
+        if decoupled is not None and "decay" in own:
+            group["decay"] = "decoupled" if decoupled else "l2"
         if "param_names" in ours:
             group["param_names"] = ours["param_names"]
         ready.append(group)
