@@ -113,6 +113,7 @@ class Form:
     template: str
     binds: int
     parts: tuple[int, ...] = ()
+    nested: str = ""  # another template, where the operation is inside itself: not ||x| − 1|
 
 
 ATOM = 10
@@ -155,9 +156,11 @@ class Notation:
         form = self.forms[e.op]
         parts = form.parts or (0,) * len(e.args)
         args = [self._write(x, least) for x, least in zip(e.args, parts, strict=True)]
-        text = form.template.format(*args)
+        nested = form.nested and any(_contains(x, e.op) for x in e.args)
+        text = (form.nested if nested else form.template).format(*args)
         if e.value not in (None, "tensor"):  # a reduction per row, column ...
-            text = self.per.format(text, e.value) if e.op == "norm" else _per(self, text, e.value)
+            sign, bracket, rest = (text, "", "") if text.endswith("‖") else text.partition("(")
+            text = self.per.format(sign, e.value) + bracket + rest
         return text, form.binds
 
     def number(self, x: float | bool) -> tuple[str, int]:
@@ -176,9 +179,8 @@ class Notation:
         return text, 5 if x < 0 else binds
 
 
-def _per(notation: Notation, text: str, per: str) -> str:
-    sign, bracket, rest = text.partition("(")
-    return notation.per.format(sign, per) + bracket + rest
+def _contains(e: Expr, op: str) -> bool:
+    return e.op == op or any(_contains(x, op) for x in e.args)
 
 
 # Plain text
@@ -256,14 +258,14 @@ TEXT = Notation(
         "div": Form("{} / {}", 6, (7, 8)),
         "mod": Form("{} mod {}", 6, (8, 8)),
         "sqrt": Form("√{}", 8, (ATOM,)),
-        "abs": Form("|{}|", ATOM),
+        "abs": Form("|{}|", ATOM, nested="abs({})"),
         "exp": Form("exp({})", ATOM),
         "log": Form("log({})", ATOM),
         "sign": Form("sign({})", ATOM),
         "maximum": Form("max({}, {})", ATOM),
         "minimum": Form("min({}, {})", ATOM),
         "clip": Form("clip({}, {}, {})", ATOM),
-        "norm": Form("‖{}‖", ATOM),
+        "norm": Form("‖{}‖", ATOM, nested="norm({})"),
         "sum": Form("Σ({})", ATOM),
         "sumsq": Form("Σ({})²", ATOM),
         "mean": Form("mean({})", ATOM),

@@ -98,6 +98,10 @@ class Optimizer(torch.optim.Optimizer):
         group["params"] = [given] if isinstance(given, Tensor) else list(given)
         params = [p[1] if isinstance(p, tuple) else p for p in group["params"]]
         self._check_hyper(group)
+        for key in set(group) - {*self.defaults, "params", "param_names", "base_lr"}:
+            hint = checks.nearest(key, self.defaults)
+            if hint:  # other keys are the user's own notes on the group
+                raise TypeError(f"unknown hyperparameter {key!r} in a parameter group{hint}")
         known = {id(p) for g in self.param_groups for p in g["params"]}
         for i, p in enumerate(params):
             what = f"parameter {i} of group {len(self.param_groups)}"
@@ -132,16 +136,10 @@ class Optimizer(torch.optim.Optimizer):
         self._forget()
 
     def _check_hyper(self, group: Mapping[str, Any]) -> None:
-        """Raise if a value cannot be, or if a key is a hyperparameter misspelt."""
-        own = {k: v for k, v in group.items() if k in self.rule.hyper}
-        self.rule.check(own)
+        """Raise if a hyperparameter has a value that cannot be."""
+        self.rule.check({k: v for k, v in group.items() if k in self.rule.hyper})
         for key in ("maximize", "capturable", "differentiable"):
             checks.hyperparameter(key, group.get(key, self.defaults[key]), False)
-        known = {*self.defaults, "params", "param_names", "base_lr", "initial_lr"}
-        for key in set(group) - known:
-            hint = checks.nearest(key, known)
-            if hint:  # other keys are the user's own notes on the group
-                raise TypeError(f"unknown hyperparameter {key!r} in a parameter group{hint}")
 
     def _program(self, group: Mapping[str, Any], ndim: int) -> Program:
         program = self._programs.get(group, ndim)
@@ -237,7 +235,10 @@ class Optimizer(torch.optim.Optimizer):
         if self._batch is not None:
             self._batch.run([grads[k] for k in self._cpu])
         for k, member in self._eager:
-            group = member.group
+            group, program = member.group, member.program
+            for name in program.plans[program.choose(member.t + 1, group)].states:
+                if name not in member.state:
+                    member.fit(name)
             with torch.set_grad_enabled(bool(group["differentiable"])):
                 moved, states = eager.step(
                     self.rule, member.param, grads[k], member.state, member.t + 1, group
@@ -324,9 +325,6 @@ class Optimizer(torch.optim.Optimizer):
         self._members = members
         self._eager = [(k, m) for k, m in enumerate(members) if where[k] == "eager"]
         self._cpu = [k for k, name in enumerate(where) if name == "cpu"]
-        for _, m in self._eager:
-            for name in m.program.states:
-                m.fit(name)
         native = [members[k] for k in self._cpu]
         self._batch = cpu.Batch(native, self._check_native) if native else None
         self._present = present

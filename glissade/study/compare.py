@@ -46,6 +46,8 @@ def compare(
     the best is re-run on fresh seeds, and test data is used once, at the end of those runs.
     """
     console = Console()
+    if not console.is_terminal:  # nothing is cut off or broken in a pipe or a file
+        console.width = max(console.width, report.NARROWEST)
     try:
         problem = tasks.load(task)
         settings = Settings(
@@ -68,10 +70,10 @@ def compare(
     try:
         _run(console, problem, settings, store, config)
     except KeyboardInterrupt:
-        _fail(f"interrupted: {len(store.results)} runs are saved. To go on:\n  {again}", 130)
+        _fail(f"interrupted: {_saved(store)}. To go on:\n  {again}", 130)
     except OSError as error:
-        saved = f"{len(store.results)} runs are saved. To go on:\n  {again}"
-        _fail(f"cannot write in {folder}: {error.strerror or error}. {saved}", 1)
+        reason = f"cannot write in {folder}: {error.strerror or error}"
+        _fail(f"{reason}; {_saved(store)}. To go on:\n  {again}", 1)
     finally:
         store.close()
 
@@ -101,10 +103,17 @@ def _run(
 
     picture.draw(folder / "loss.png", rows, results, settings, task)
     report.write_summary(folder / "summary.json", rows, choices, settings, config, task)
-    console.print(report.table(rows, settings))
+    console.print()
+    console.print(report.table(rows, settings, console.width))
+    console.print()
+    console.print(report.key(settings), highlight=False, markup=False)
+    for line in report.divergences(rows):
+        console.print(f"{line}.", style="red", highlight=False, markup=False)
     for choice in choices:
         if choice.warning:
-            console.print(f"Warning: {choice.warning}.", style="yellow", markup=False)
+            console.print(
+                f"Warning: {choice.warning}.", style="yellow", highlight=False, markup=False
+            )
     console.print(report.caveat(settings, task), highlight=False, markup=False)
     _say(console, f"\n{time.monotonic() - started:.0f} s. Written:")
     for name, what in (
@@ -125,6 +134,11 @@ def resume_command(task: str, settings: Settings, folder: Path) -> str:
         if value != getattr(Settings, name):
             words += [f"--{name}", str(value)]
     return shlex.join([*words, "--out", str(folder), "--resume"])
+
+
+def _saved(store: Store) -> str:
+    count = len(store.results)
+    return "1 run is saved" if count == 1 else f"{count} runs are saved"
 
 
 def _say(console: Console, line: str) -> None:

@@ -53,6 +53,7 @@ class Tally:
         self.ended_of: Counter[str] = Counter()
         self.diverged: Counter[str] = Counter()
         self.best: dict[str, RunResult] = {}
+        self.choices: dict[str, Choice] = {}
 
     def add(self, result: RunResult, fresh: bool) -> None:
         name = result.key.optimizer
@@ -61,11 +62,12 @@ class Tally:
         self.ended_of[name] += 1
         self.diverged[name] += result.diverged
         better = name not in self.best or result.validation_error < self.best[name].validation_error
-        if better and not result.diverged:
+        if better and result.key.phase == "tune" and not result.diverged:
             self.best[name] = result
 
-    def drop(self, choice: Choice) -> None:
+    def choose(self, choice: Choice) -> None:
         """An optimizer that diverged at every learning rate has no final runs."""
+        self.choices[choice.optimizer] = choice
         if choice.lr is None:
             self.total -= self.settings.seeds
 
@@ -134,15 +136,20 @@ class LiveDisplay:
             self._redraw()
 
     def chosen(self, choice: Choice) -> None:
-        self.tally.drop(choice)
-        if choice.lr is None:
-            bar = self.bars[choice.optimizer]
-            self.progress.update(bar, note="diverged at every learning rate")
+        self.tally.choose(choice)
+        self.progress.update(self.bars[choice.optimizer], note=self._note(choice.optimizer))
 
     def _note(self, name: str) -> str:
-        best = self.tally.best.get(name)
-        text = "" if best is None else f"{100 * best.validation_error:5.2f} % at {best.key.lr:<8g}"
+        """The choice, or before it the best run so far; and how many diverged."""
+        best, choice = self.tally.best.get(name), self.tally.choices.get(name)
         diverged = self.tally.diverged[name]
+        text = ""
+        if choice is not None:
+            if choice.lr is None or choice.error is None:
+                return "diverged at every learning rate"
+            text = f"{100 * choice.error:5.2f} % at {choice.lr:<8g}"
+        elif best is not None:
+            text = f"{100 * best.validation_error:5.2f} % at {best.key.lr:<8g}"
         return text + (f" {diverged} diverged" if diverged else "")
 
     def _redraw(self) -> None:
@@ -198,7 +205,7 @@ class PlainDisplay:
             self._say(self.tally.state())
 
     def chosen(self, choice: Choice) -> None:
-        self.tally.drop(choice)
+        self.tally.choose(choice)
         if choice.lr is None or choice.error is None:
             self._say(f"{choice.label}: diverged at every learning rate")
         else:

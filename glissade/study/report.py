@@ -17,9 +17,7 @@ from glissade.study.tasks import Task
 
 NONE = "–"
 NARROWEST = 80  # columns that the table may need
-HEAD = box.Box(
-    "    \n    \n ── \n    \n    \n    \n    \n    \n",
-)
+WIDE = 110  # columns from which on there is room for more air
 
 
 @dataclass(frozen=True)
@@ -94,16 +92,16 @@ def _row(choice: Choice, results: Sequence[RunResult]) -> Row:
 
 def table(rows: Sequence[Row], settings: Settings, width: int = NARROWEST) -> Table:
     """The rows, readable at 80 columns and with more air where there are more."""
-    gap = 4 if width >= 110 else 2
-    shown = Table(box=HEAD, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0))
-    shown.add_column("\n\noptimizer", style="bold", no_wrap=True)
+    gap = 4 if width >= WIDE else 2
+    shown = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0))
+    shown.add_column("\noptimizer", style="bold", no_wrap=True)
     for header in (
-        "\nlearning\nrate",
-        "test\nerror, %\n(95 % interval)",
-        "valid.\nerror,\n%",
-        f"steps to\n{100 * settings.target:.3g} % error\n(seeds)",
-        "\nµs a\nstep",
-        "\nstate,\nKiB",
+        "learning\nrate",
+        "test error, %\nmean ± 95 %",
+        "valid.\nerror, %",
+        f"steps to\n{100 * settings.target:.3g} % error",
+        "µs a\nstep",
+        "state,\nKiB",
     ):
         shown.add_column(header, justify="right", no_wrap=True)
     for row in rows:
@@ -118,6 +116,16 @@ def table(rows: Sequence[Row], settings: Settings, width: int = NARROWEST) -> Ta
             style="red" if row.final_diverged or row.lr is None else "",
         )
     return shown
+
+
+def key(settings: Settings) -> str:
+    """What the table's columns mean."""
+    seeds = "the one seed" if settings.seeds == 1 else f"{settings.seeds} seeds"
+    return (
+        f"Final runs, over {seeds}: mean test error with Student's 95 % interval; mean validation "
+        f"error; median steps to {100 * settings.target:.3g} % validation error (and how many "
+        "seeds got there); median time of optimizer.step(); optimizer state."
+    )
 
 
 def divergences(rows: Sequence[Row]) -> list[str]:
@@ -178,8 +186,14 @@ def _interval(half: float | None) -> str:
     return "" if half is None else f" ± {100 * half:.2f}"
 
 
+def _three_digits(value: float) -> str:
+    """Such as 0.05, 3.14, 31.4, 314 and 3,142."""
+    decimals = 2 if value < 10 else 1 if value < 100 else 0
+    return f"{value:,.{decimals}f}"
+
+
 def _steps(row: Row) -> str:
     if not row.final_runs:
         return NONE
-    median = "missed" if row.steps_to_target is None else f"{row.steps_to_target:g}"
+    median = NONE if row.steps_to_target is None else f"{row.steps_to_target:g}"
     return f"{median} ({row.reached_target}/{row.final_runs})"
