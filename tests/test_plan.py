@@ -46,7 +46,7 @@ def made(update: Callable[..., Any], **values: Any) -> Rule:
         ("radam", {}, 2, 1, 7),
         ("lamb", {}, 2, 2, 10),  # p g m v -> m v; p m v -> p
         ("adafactor", {}, 2, 3, 6),  # g p; g; g p -> p: no state per element
-        ("adafactor", {}, 1, 2, 7),  # g p v -> v; g p v -> p
+        ("adafactor", {}, 1, 2, 8),  # g p v -> v; g p v -> p
         ("ralamb", {}, 2, 2, 10),
         ("ranger", {}, 2, 1, 7),
     ],
@@ -169,9 +169,8 @@ def test_host_numbers_are_computed_in_float64() -> None:
     rule = registry.lookup("adam").bind(0.3, betas=(0.9, 0.999))
     found = program(rule)
     (leaf,) = found.trace.leaves
-    values = {node: x for node, x in zip(
-        found.plans[0].hosts, calculator(found.plans[0].hosts)(7, hyper(rule)), strict=True
-    )}  # fmt: skip
+    hosts = found.plans[0].hosts
+    values = dict(zip(hosts, calculator(hosts)(7, hyper(rule)), strict=True))
     assert leaf.path == ()
     assert 1 - 0.9 in values.values()
     assert 1 / (1 - 0.999**7) in values.values()
