@@ -211,7 +211,7 @@ def _spell(word: str) -> str:
     """``beta1`` as β₁, ``m_hat`` as m̂, ``rho_inf`` as ρ∞; ``m@`` as mₜ₋₁, ``v'`` as v′."""
     primes = len(word) - len(word.rstrip("'"))
     if primes:
-        return _spell(word[:-primes]) + ("′", "″")[primes - 1 : primes][0]
+        return _spell(word[:-primes]) + ("″" if primes == 2 else "′" * primes)
     if word.endswith(PREVIOUS):
         return _spell(word[:-1]) + "ₜ₋₁"
     if word in _USUAL:

@@ -137,7 +137,8 @@ class Optimizer(torch.optim.Optimizer):
 
     def _check_hyper(self, group: Mapping[str, Any]) -> None:
         """Raise if a hyperparameter has a value that cannot be."""
-        self.rule.check({k: v for k, v in group.items() if k in self.rule.hyper})
+        known = (*self.rule.hyper, "base_lr")
+        self.rule.check({k: v for k, v in group.items() if k in known})
         for key in ("maximize", "capturable", "differentiable"):
             checks.hyperparameter(key, group.get(key, self.defaults[key]), False)
 
@@ -236,7 +237,8 @@ class Optimizer(torch.optim.Optimizer):
             self._batch.run([grads[k] for k in self._cpu])
         for k, member in self._eager:
             group, program = member.group, member.program
-            for name in program.plans[program.choose(member.t + 1, group)].states:
+            at = program.choose(member.t + 1, group)
+            for name in (*program.plans[at].states, *program.trace.leaves[at].reads):
                 if name not in member.state:
                     member.fit(name)
             with torch.set_grad_enabled(bool(group["differentiable"])):
@@ -276,6 +278,8 @@ class Optimizer(torch.optim.Optimizer):
 
     def _gather(self) -> None:
         """Take stock of groups and of the steps that each parameter has behind it."""
+        for group in self.param_groups:
+            self._check_hyper(group)
         if not isinstance(self.state, States):
             self.state = States(self.state)
         self._roster = [p for group in self.param_groups for p in group["params"]]
@@ -286,8 +290,6 @@ class Optimizer(torch.optim.Optimizer):
             [(key, group[key]) for key in keys if not checks.is_number(checks.plain(group[key]))]
             for group in self.param_groups
         ]
-        for group in self.param_groups:
-            self._check_hyper(group)
         counts = torch.zeros(len(self._roster), dtype=torch.int64)
         for i, p in enumerate(self._roster):
             if p in self.state:

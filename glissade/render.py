@@ -109,7 +109,7 @@ def _paths(traced: Trace, given: Mapping[str, Any]) -> list[tuple[Path, tuple[St
             break
         primed |= clashes
     return [
-        (tuple((w.value(c), yes) for c, yes in path), tuple(steps))
+        (tuple((w.condition(c), yes) for c, yes in path), tuple(steps))
         for w, (_, path), steps in zip(writers, leaves, lists, strict=True)
     ]
 

@@ -81,16 +81,14 @@ class Writer:
         self.primed = primed  # names that may not be given to another value
         self.clashes: set[str] = set()  # names that turn out to belong there
         self.out: list[Assign] = []
-        self.before = {  # as the step begins
-            "t": graph.node("t", value="t"),
-            "p": graph.node("p", value="p", kind=Kind.ELEMENT),
-            "g": graph.node("g", value="g", kind=Kind.ELEMENT),
-        }
+        self.before = {"t": graph.node("t", value="t")}  # as the step begins
         for node in walk(roots(traced.leaves)):
-            if node.op == "state":
-                self.before[names.states[node.value]] = node
-            elif node.op == "hyper":
+            if node.op == "hyper":
                 self.before[names.hyper[node.value]] = node
+        self.before["p"] = graph.node("p", value="p", kind=Kind.ELEMENT)
+        self.before["g"] = graph.node("g", value="g", kind=Kind.ELEMENT)
+        for name, kind in traced.states.items():
+            self.before[names.states[name]] = graph.node("state", value=name, kind=kind)
         self.now = dict(self.before)
 
     def statements(self) -> list[Assign]:
@@ -98,7 +96,8 @@ class Writer:
         leaf = self.leaf
         self.moved = leaf.step.graph.apply("sub", self.before["p"], leaf.step)
         after = _users(self.moved, leaf)
-        self._begin(leaf.updated, [b for b in leaf.names if b[0] not in after])
+        updated = {k: n for k, n in leaf.updated.items() if id(n) in self.live}
+        self._begin(updated, [b for b in leaf.names if b[0] not in after])
         for k in list(self.late):
             old = self.before.get(k)
             if old is None or leaf.step not in _users(old, leaf):
@@ -108,12 +107,20 @@ class Writer:
         for k in list(self.late):
             self._assign_late(k)
         self._put("p", Expr("sub", (notation.name("p"), notation.name("step"))), self.moved)
-        self._begin(leaf.state, [b for b in leaf.names if b[0] in after])
+        # What `after` set back to what it was is not among the leaf's states.
+        back = {k: self.before[self.names.states[k]] for k in updated if k not in leaf.state}
+        self._begin({**leaf.state, **back}, [b for b in leaf.names if b[0] in after])
+        read = set(walk([leaf.param]))
+        if any(self.now[k] in read for k in self.late) and not after & {*self.late.values()}:
+            self._last()  # it reads a state that is about to change
         for k in list(self.late):
             self._assign_late(k)
-        if self.now["p"] is not leaf.param:
-            self._assign("p", leaf.param)
+        self._last()
         return self.out
+
+    def _last(self) -> None:
+        if self.now["p"] is not self.leaf.param:
+            self._assign("p", self.leaf.param)
 
     def _begin(self, states: Mapping[str, Node], names: Sequence[tuple[Node, str]]) -> None:
         """Assign what has a variable in the source of `update`, or of `after`."""
@@ -182,13 +189,21 @@ class Writer:
         self.out.append(Assign(name, value, again))
         self.now[name] = node
 
+    def condition(self, node: Node) -> Expr:
+        """A host condition, which stands for the same all through the step."""
+        now, slots = self.now, {"p", "g", *self.names.states.values()}
+        self.now = {k: x for k, x in now.items() if x.kind is Kind.HOST and k not in slots}
+        made = self.value(node)
+        self.now = now
+        return made
+
     def value(self, node: Node, target: str = "") -> Expr:
         """The value in terms of what has a name now; `target` is the name it is about to get."""
+        if node.op == "const":
+            return Expr("number", value=node.value)
         names = [name for name, x in self.now.items() if x is node]
         if names:
             return notation.name(*names)
-        if node.op == "const":
-            return Expr("number", value=node.value)
         for name, x in self.before.items():
             if x is node:
                 if node.op == "state" or name == "p":

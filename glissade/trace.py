@@ -47,6 +47,7 @@ class Leaf:
     step: Node
     param: Node  # the new parameter
     state: Mapping[str, Node]  # the new states; a state that is not here stays as it was
+    reads: frozenset[str] = frozenset()  # the states that the rule looks at, used or not
     # Where names were asked for: what the rule's source calls which values, in its order, and the
     # states as the update returned them, before `after`.
     names: tuple[tuple[Node, str], ...] = ()
@@ -92,16 +93,16 @@ def _leaves(
     leaves: list[Leaf] = []
     prefix: tuple[bool, ...] | None = ()
     read: set[str] = set()
+    returned: set[str] = set()
     while prefix is not None:
         if len(leaves) >= MAX_LEAVES:
             raise RuleError(f"{rule.name}: more than {MAX_LEAVES} paths through host conditions")
         graph.start(prefix)
-        leaves.append(_run(rule, shape, graph, kinds, read, names))
+        leaves.append(_run(rule, shape, graph, kinds, read, returned, names))
         answers = [answer for _, answer in graph.path]
         while answers and not answers[-1]:
             answers.pop()
         prefix = (*answers[:-1], False) if answers else None
-    returned = {name for leaf in leaves for name in leaf.state}
     lost = sorted(read - returned)
     if lost:
         raise RuleError(
@@ -156,6 +157,7 @@ def _run(
     graph: Graph,
     kinds: Mapping[str, Kind],
     read: set[str],
+    returned: set[str],
     names: bool,
 ) -> Leaf:
     p = graph.node("p", value=P, kind=Kind.ELEMENT)
@@ -164,14 +166,15 @@ def _run(
     h = Hyper({key: _symbol(graph, (key,), what) for key, what in shape})
     grad = -g if getattr(h, "maximize", False) is True else g
     local = _Locals() if names else None
+    own: set[str] = set()
     with local or contextlib.nullcontext():
-        out = decayed(rule, p, grad, _States(graph, kinds, read), t, h)
+        out = decayed(rule, p, grad, _States(graph, kinds, own), t, h)
         step, new = _pair(rule, "update", out, "step")
         step = graph.lift(step)
         updated = state = _new_state(rule, graph, new)
         moved = p - step
         if rule.after is not None:
-            out = rule.after(moved, _After(graph, kinds, read, state), t, h)
+            out = rule.after(moved, _After(graph, kinds, own, state), t, h)
             moved, more = _pair(rule, "after", out, "p")
             moved = graph.lift(moved)
             state = state | _new_state(rule, graph, more)
@@ -180,7 +183,9 @@ def _run(
             raise RuleError(f"{rule.name}: the {what} that the rule returns is a truth value")
     unchanged = [k for k, node in state.items() if node.op == "state" and node.value == k]
     state = {k: node for k, node in state.items() if k not in unchanged}
-    leaf = Leaf(tuple(graph.path), step, moved, state)
+    read |= own
+    returned |= state.keys() | set(unchanged)
+    leaf = Leaf(tuple(graph.path), step, moved, state, frozenset(own & kinds.keys()))
     return replace(leaf, names=local.noted, updated=updated) if local else leaf
 
 

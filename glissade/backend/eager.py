@@ -27,7 +27,8 @@ def step(
     g = g.to(dtype)
     g = -g if hyper.get("maximize") else g
     old = State(**{k: v for k, v in state.items() if k != "step"})
-    p = given = p.to(dtype)
+    # Where autograd is to run through, what it saves must not be the tensor that is moved.
+    p = given = p.to(dtype, copy=bool(hyper.get("differentiable")))
     subtract, new = decayed(rule, p, g, old, t, h)
     p = p - subtract
     if rule.after is not None:

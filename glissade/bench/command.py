@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -75,6 +76,8 @@ def bench(
     )
     if json_file is not None and not json_file.resolve().parent.is_dir():
         _fail(f"--json {json_file}: there is no folder {json_file.resolve().parent}", 2)
+    if json_file is not None and json_file.is_dir():
+        _fail(f"--json {json_file} is a folder: name a file", 2)
     before = torch.get_num_threads()
     try:
         if threads is not None:
@@ -108,6 +111,7 @@ def _run(settings: Settings, json_file: Path | None) -> bool:
                 kernels = compiling.measure(settings.optimizers, settings.quick, tell)
                 continue
             new = models.measure(section)
+            tell("")
             _show(out, new, settings)
             cases += new
     _sections(out, cases, kernels)
@@ -128,13 +132,21 @@ def _run(settings: Settings, json_file: Path | None) -> bool:
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
-    """What is being timed: one line that changes on a terminal, plain lines elsewhere."""
-    err = Console(stderr=True)
-    if not err.is_terminal:
-        yield lambda line: typer.echo(line, err=True)
+    """What is being timed: one line that changes on a terminal, plain lines elsewhere.
+
+    Nothing that moves by itself: whatever draws it would take turns with what is timed.
+    """
+    if not sys.stderr.isatty():
+        yield lambda line: typer.echo(line, err=True) if line else None
         return
-    with err.status("") as status:
-        yield status.update
+
+    def tell(line: str) -> None:
+        typer.echo(f"\r\x1b[2K{line}", nl=False, err=True)
+
+    try:
+        yield tell
+    finally:
+        tell("")
 
 
 def _show(out: Console, cases: Sequence[Case], settings: Settings) -> None:

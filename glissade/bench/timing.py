@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,27 +17,31 @@ from dataclasses import dataclass
 
 @dataclass
 class Contestant:
-    """Something to time: a step, and of how many steps its turn is a multiple."""
+    """Something to time: a step, and of how many steps a turn is a multiple."""
 
     name: str
     step: Callable[[], object]
     cycle: int = 1
 
-    def turn(self, steps: int) -> float:
-        """Microseconds a step, over so many in a row."""
-        step = self.step
-        clock = time.perf_counter_ns
-        start = clock()
-        for _ in range(steps):
-            step()
-        return (clock() - start) / steps / 1e3
+    def turn(self, seconds: float) -> float:
+        """Microseconds a step, over about so many seconds of steps in a row.
 
-    def steps(self, seconds: float) -> int:
-        """How many steps take so long, from one turn; a whole number of cycles, at least one."""
-        cycles = seconds * 1e6 / (self.turn(self.cycle) * self.cycle)
-        if cycles > 8:  # too short a look to go by
-            cycles = seconds * 1e6 / (self.turn(4 * self.cycle) * self.cycle)
-        return self.cycle * max(1, math.ceil(cycles))
+        Many steps go by between two looks at the clock, but never more than about an eighth of
+        the turn: where others hold the processor, a step can take a thousand times as long as
+        the one before.
+        """
+        step, cycle, clock = self.step, self.cycle, time.perf_counter_ns
+        done, some = 0, cycle
+        start = clock()
+        while True:
+            for _ in range(some):
+                step()
+            done += some
+            taken = clock() - start
+            if taken >= seconds * 1e9:
+                return taken / done / 1e3
+            eighth = seconds * 1e9 / 8 / (taken / done)
+            some = cycle * max(1, min(done, int(eighth)) // cycle)
 
 
 Rounds = Mapping[str, Sequence[float]]
@@ -64,10 +67,9 @@ def race(contestants: Sequence[Contestant], rounds: int, seconds: float) -> dict
     """
     out: dict[str, list[float]] = {c.name: [] for c in contestants}
     with undisturbed():
-        steps = [c.steps(seconds) for c in contestants]
         for _ in range(rounds):
-            for c, n in zip(contestants, steps, strict=True):
-                out[c.name].append(c.turn(n))
+            for c in contestants:
+                out[c.name].append(c.turn(seconds))
     return out
 
 

@@ -12,7 +12,7 @@ def trust(p: Any, d: Any, phi_bounds: Any, scale: Any = 1.0) -> Any:
     """scale·φ(‖p‖)/‖d‖ per tensor; 1 where either norm is 0."""
     p_norm, d_norm = norm(p), norm(d)
     phi = p_norm if phi_bounds is None else clip(p_norm, *phi_bounds)
-    return where((p_norm > 0) & (d_norm > 0), scale * phi / d_norm, 1.0)
+    return where((p_norm == 0) | (d_norm == 0), 1.0, scale * phi / d_norm)  # NaN is not 0
 
 
 def _layerwise(inner: Update, p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:

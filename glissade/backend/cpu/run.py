@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...program import Program
-from ..member import Member
+from ..member import Member, Moved
 from .compile import Kernel, compile_plan
 from .tables import Item, Table
 
@@ -39,6 +39,7 @@ class Lane:
         self.dtype = dtype
         self._tables: dict[tuple[int, tuple[int, ...]], tuple[Table, list[int]]] = {}
         self._usual: tuple[int, tuple[Table, list[int]]] | None = None  # what ran last
+        self._held: dict[int, Tensor] = {}  # every state in a table, by its address
         for bucket in buckets:
             for t in range(bucket.t + 1, bucket.t + LOOK_AHEAD):
                 self._kernel(program.choose(t, bucket.group))
@@ -56,10 +57,10 @@ class Lane:
         if len(buckets) == 1 and self._usual is not None:
             bucket = buckets[0]
             t = bucket.t + 1
-            leaf, made = self._usual
-            if program.choose(t, bucket.group) == leaf:
-                made[0].fill(0, program.numbers[leaf](t, bucket.group))
-                return [made]
+            last, same = self._usual
+            if program.choose(t, bucket.group) == last:
+                same[0].fill(0, program.numbers[last](t, bucket.group))
+                return [same]
         leaves = [program.choose(b.t + 1, b.group) for b in buckets]
         work = []
         for leaf in leaves if len(leaves) == 1 else sorted(set(leaves)):
@@ -75,6 +76,11 @@ class Lane:
             self._usual = (leaf, made)
         return work
 
+    def stay(self) -> None:
+        """Raise Moved if a state lies elsewhere now: share_memory_() moves a tensor, say."""
+        if list(map(Tensor.data_ptr, self._held.values())) != list(self._held):
+            raise Moved
+
     def _build(self, leaf: int, which: tuple[int, ...]) -> tuple[Table, list[int]]:
         plan, kernel = self.program.plans[leaf], self._kernel(leaf)
         items, order = [], []
@@ -86,7 +92,9 @@ class Lane:
                         member.fit(name)
                 if not member.param.numel():
                     continue
-                states = tuple(member.state[name].data_ptr() for name in plan.states)
+                held = [member.state[name] for name in plan.states]
+                states = tuple(map(Tensor.data_ptr, held))
+                self._held.update(zip(states, held, strict=True))
                 items.append(Item(tuple(member.param.shape), place, states))
                 order.append(index)
         return Table(plan, kernel, items, len(which), self.dtype), order
@@ -160,6 +168,8 @@ class Batch:
         if params != self._params:
             for member in self.members:
                 member.stay()
+        for lane in self.lanes:
+            lane.stay()
         same = self.plain and at == self._grads and params == self._params
         if same and all(map(Tensor.is_contiguous, grads)):
             return []
