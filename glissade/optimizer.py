@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import profiler
@@ -266,6 +267,8 @@ class Optimizer(torch.optim.Optimizer):
         state = self.state
         if self._seen is not state or state.stale:
             return True
+        if self._steps.data_ptr() != self._counts.ctypes.data:
+            return True
         groups = self.param_groups
         params = [p for group in groups for p in group["params"]]
         if len(params) != len(self._roster) or not all(map(operator.is_, params, self._roster)):
@@ -290,15 +293,15 @@ class Optimizer(torch.optim.Optimizer):
             [(key, group[key]) for key in keys if not checks.is_number(checks.plain(group[key]))]
             for group in self.param_groups
         ]
-        counts = torch.zeros(len(self._roster), dtype=torch.int64)
+        # The memory is NumPy's, so that it stays where it is if a step is moved (share_memory_).
+        self._counts = counts = np.zeros(len(self._roster), np.int64)
+        self._steps = steps = torch.from_numpy(counts)
         for i, p in enumerate(self._roster):
             if p in self.state:
                 held = ParamState(self.state, self.state[p])
                 counts[i] = int(held.get("step", 1 if held else 0))
-                dict.__setitem__(held, "step", counts[i])
+                dict.__setitem__(held, "step", steps[i])
                 dict.__setitem__(self.state, p, held)
-        self._steps = counts
-        self._counts = counts.numpy()
         self._present = []
         self._seen, self.state.stale = self.state, False
 

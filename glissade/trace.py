@@ -78,6 +78,8 @@ def trace(rule: Rule, hyper: Mapping[str, Any], ndim: int, *, names: bool = Fals
         for leaf in leaves:
             for name, node in leaf.state.items():
                 grown[name] = grown.get(name, Kind.TENSOR) | node.kind | Kind.TENSOR
+            for name in leaf.reads:  # also one that is always returned as it was
+                grown.setdefault(name, Kind.TENSOR)
         if grown == kinds:
             return Trace(rule, leaves, kinds, graph.rank_matters)
         kinds = grown
@@ -185,7 +187,7 @@ def _run(
     state = {k: node for k, node in state.items() if k not in unchanged}
     read |= own
     returned |= state.keys() | set(unchanged)
-    leaf = Leaf(tuple(graph.path), step, moved, state, frozenset(own & kinds.keys()))
+    leaf = Leaf(tuple(graph.path), step, moved, state, frozenset(own))
     return replace(leaf, names=local.noted, updated=updated) if local else leaf
 
 

@@ -1,0 +1,96 @@
+"""Streams move exactly as many arrays as the passes that they stand for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from glissade import registry
+from glissade.backend.cpu.compile import compile_plan
+from glissade.backend.cpu.tables import Item, Table
+from glissade.bench.floor import Stream, Streams, rhythm, stream_of, stream_plan, traffic
+from glissade.bench.shapes import MODELS
+from glissade.plan import plan
+from glissade.trace import trace
+
+STREAMS = [Stream(1, 0), Stream(4, 0), Stream(2, 1), Stream(4, 3), Stream(2, 1, 1), Stream(1, 0, 2)]
+
+
+@pytest.mark.parametrize("stream", STREAMS, ids=str)
+def test_plan_has_the_mix(stream: Stream) -> None:
+    (work,) = stream_plan(stream).passes
+    assert work.reads == stream.reads
+    assert work.writes == stream.updates + stream.fresh
+    assert stream_of(work) == stream
+    assert stream_plan(stream).numbers_per_element == stream.moved
+    assert bool(work.sums) == (work.writes == 0)
+
+
+@pytest.mark.parametrize("stream", STREAMS, ids=str)
+def test_kernel_reads_and_writes_every_array(stream: Stream) -> None:
+    n = 100_003  # several chunks, and more than one thread where there is one
+    arrays = [torch.full((n,), 2.0**i) for i in range(stream.arrays)]
+    before = [a.clone() for a in arrays]
+    mean = sum(before[: stream.reads], torch.zeros(n)) / stream.reads
+    plan = stream_plan(stream)
+    item = Item((n,), 0, tuple(a.data_ptr() for a in arrays))
+    table = Table(plan, compile_plan(plan, "float32"), [item], 1, torch.float32)
+    table.run()
+    for i, (a, was) in enumerate(zip(arrays, before, strict=True)):
+        written = i < stream.updates or i >= stream.reads
+        torch.testing.assert_close(a, mean if written else was)
+    if not (stream.updates or stream.fresh):
+        address = int(table.context[2])  # the chunks' partial sums
+        partials = table._keep[-1]
+        assert partials.data_ptr() == address
+        torch.testing.assert_close(partials.sum(), mean.double().sum())
+
+
+def test_streams_are_made_once() -> None:
+    streams = Streams(1000)
+    table = streams.table(Stream(2, 1))
+    table.run()
+    assert streams.table(Stream(2, 1)) is table
+    assert table.elements == 1000
+
+
+def test_stream_that_reads_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        stream_plan(Stream(0, 0, 1))
+
+
+def test_stream_of_a_first_step_writes_a_state_that_it_does_not_read() -> None:
+    rule = registry.lookup("momentum").bind()
+    traced = trace(rule, {**rule.hyper, "base_lr": 0.1, "maximize": False}, 2)
+    mixes = {stream_of(w) for leaf in traced.leaves for w in plan(leaf, traced.states).passes}
+    assert Stream(2, 1, 1) in mixes
+    assert Stream(3, 2) in mixes
+
+
+@pytest.mark.parametrize(
+    ("name", "streams", "numbers"),
+    [
+        ("sgd", {Stream(2, 1): 1}, 3),
+        ("momentum", {Stream(3, 2): 1}, 5),
+        ("adamw", {Stream(4, 3): 1}, 7),
+        ("lamb", {Stream(4, 2): 1, Stream(3, 1): 1}, 10),
+        ("ranger", {Stream(4, 3): 5 / 6, Stream(5, 4): 1 / 6}, (5 * 7 + 9) / 6),
+    ],
+)
+def test_traffic(name: str, streams: dict[Stream, float], numbers: float) -> None:
+    moves = traffic(registry.lookup(name).bind(), MODELS["mlp"])
+    assert dict(moves.streams) == pytest.approx(streams)
+    assert moves.numbers == pytest.approx(numbers)
+
+
+def test_traffic_is_weighted_where_the_rank_matters() -> None:
+    moves = traffic(registry.lookup("adafactor").bind(), MODELS["mlp"])
+    ranks = MODELS["mlp"].ranks
+    assert moves.streams[Stream(3, 2)] == pytest.approx(ranks[1] / MODELS["mlp"].elements)
+
+
+def test_rhythm() -> None:
+    assert rhythm([0] * 120) == (0, 1)
+    assert rhythm([0] * 5 + [1] * 115) == (5, 1)
+    assert rhythm([7] + [t % 6 == 0 for t in range(2, 121)]) == (1, 6)
+    assert rhythm(list(range(120))) == (0, 1)
