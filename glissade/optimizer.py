@@ -267,7 +267,7 @@ class Optimizer(torch.optim.Optimizer):
         state = self.state
         if self._seen is not state or state.stale:
             return True
-        if self._steps.data_ptr() != self._counts.ctypes.data:
+        if self._steps.data_ptr() != self._steps_at:
             return True
         groups = self.param_groups
         params = [p for group in groups for p in group["params"]]
@@ -296,6 +296,7 @@ class Optimizer(torch.optim.Optimizer):
         # The memory is NumPy's, so that it stays where it is if a step is moved (share_memory_).
         self._counts = counts = np.zeros(len(self._roster), np.int64)
         self._steps = steps = torch.from_numpy(counts)
+        self._steps_at = steps.data_ptr()
         for i, p in enumerate(self._roster):
             if p in self.state:
                 held = ParamState(self.state, self.state[p])

@@ -157,6 +157,7 @@ def lookup(name: str) -> Entry:
     found = _by_name().get(name.lower())
     if found is None:
         raise UnknownOptimizer(
-            f"unknown optimizer {name!r}; known are {', '.join(names())}{nearest(name, names())}"
+            f"unknown optimizer {name!r}; known are {', '.join(names())}"
+            f"{nearest(name.lower(), names())}"
         )
     return found

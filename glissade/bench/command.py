@@ -71,6 +71,7 @@ def bench(
         shapes=_known(shapes, SECTIONS, "shape"),
         rounds=repeat or (QUICK_ROUNDS if quick else Settings.rounds),
         seconds=QUICK_SECONDS if quick else Settings.seconds,
+        patience=1 if quick else Settings.patience,
         quick=quick,
         compile=compile_,
     )

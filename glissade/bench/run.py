@@ -14,7 +14,6 @@ from .. import registry
 from ..registry import Entry
 from . import memory, parity
 from .floor import Stream, Streams, Traffic, traffic
-from .machine import Bystanders
 from .peers import COLUMNS, COMPILED, PeerError, forms, peer
 from .shapes import MODELS, Model
 from .timing import Contestant, quartiles, race, ratio
@@ -35,6 +34,7 @@ class Settings:
     shapes: tuple[str, ...]
     rounds: int = 9
     seconds: float = 0.1  # of a turn
+    patience: int = 3  # times as many rounds while others disturb them
     quick: bool = False
     compile: bool = False
 
@@ -165,10 +165,11 @@ class Bench:
             table = streams.table(stream)
             table.run()
             contestants.append(Contestant(f"stream {stream}", table.run))
-        bystanders = Bystanders()
-        times = race(contestants, self.settings.rounds, self.settings.seconds)
-        case.busy_cores_of_others = bystanders.cores()
-        times["floor"] = _mixed(times, moves.streams, self.settings.rounds)
+        rounds = self.settings.rounds
+        times, case.busy_cores_of_others = race(
+            contestants, rounds, self.settings.seconds, self.settings.patience
+        )
+        times["floor"] = _mixed(times, moves.streams, rounds)
         case.ours = Timed.of(times, "ours")
         case.floor = Timed.of(times, "floor")
         case.peers = {form: Timed.of(times, form) for form in COLUMNS if form in times}

@@ -14,9 +14,9 @@ from .goals import Goal
 from .peers import COLUMNS, COMPILED
 from .run import ITEM, WATCHED, Case, Settings, Timed
 from .shapes import MODELS, Model
+from .timing import BUSY
 
 NONE = "-"
-BUSY = 0.1  # cores kept busy by others: from here on figures are not to be trusted
 NOTES = {
     "mlp": "All of it stays in the cache: what is timed is the way to the kernel, so % floor says "
     "how small that way is, nothing about memory.",

@@ -1,6 +1,6 @@
 """Timing side by side: every contestant has its turn in every round.
 
-The clock of a shared machine drifts by more than the differences that matter, so contestants are
+The speed of a shared machine drifts by more than the differences that matter, so contestants are
 never timed one after the other; what is reported are medians over rounds, and ratios are medians
 of the ratios within a round.
 """
@@ -11,8 +11,12 @@ import contextlib
 import gc
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+
+from .machine import Bystanders
+
+BUSY = 0.1  # cores kept busy by others: from here on figures are not to be trusted
 
 
 @dataclass
@@ -44,9 +48,6 @@ class Contestant:
             some = cycle * max(1, min(done, int(eighth)) // cycle)
 
 
-Rounds = Mapping[str, Sequence[float]]
-
-
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """No garbage collection in between."""
@@ -60,17 +61,28 @@ def undisturbed() -> Iterator[None]:
             gc.enable()
 
 
-def race(contestants: Sequence[Contestant], rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Microseconds a step of each contestant in each round; a turn takes about `seconds`.
+def race(
+    contestants: Sequence[Contestant], rounds: int, seconds: float, patience: int = 1
+) -> tuple[dict[str, list[float]], float | None]:
+    """Microseconds a step of each contestant in each round, and how busy others kept the cores.
 
-    The contestants must have warmed up.
+    A turn takes about `seconds`. Rounds that others disturb are taken again, `patience` times as
+    many rounds at most; the quietest are kept. The contestants must have warmed up.
     """
-    out: dict[str, list[float]] = {c.name: [] for c in contestants}
+    taken: list[tuple[float, list[float]]] = []
+    known = True
     with undisturbed():
-        for _ in range(rounds):
-            for c in contestants:
-                out[c.name].append(c.turn(seconds))
-    return out
+        quiet = 0
+        while len(taken) < rounds or (known and quiet < rounds and len(taken) < rounds * patience):
+            bystanders = Bystanders()
+            turns = [c.turn(seconds) for c in contestants]
+            busy = bystanders.cores()
+            known = busy is not None
+            quiet += busy is not None and busy <= BUSY
+            taken.append((busy or 0.0, turns))
+    kept = sorted(taken, key=lambda round_: round_[0])[:rounds]
+    times = {c.name: [turns[i] for _, turns in kept] for i, c in enumerate(contestants)}
+    return times, max(busy for busy, _ in kept) if known else None
 
 
 def ratio(over: Sequence[float], under: Sequence[float]) -> float:

@@ -28,11 +28,29 @@ def test_race_takes_turns() -> None:
         slow.add_(1)
 
     contestants = [Contestant(n, lambda n=n: step(n), 2) for n in "ab"]  # type: ignore[misc]
-    times = race(contestants, 3, 1e-9)
+    times, busy = race(contestants, 3, 1e-9)
+    assert busy is None or busy >= 0
     assert {n: len(t) for n, t in times.items()} == {"a": 3, "b": 3}
     assert "".join(log) == "aabb" * 3
     assert min(times["a"] + times["b"]) > 10
     assert gc.isenabled()
+
+
+def test_the_quietest_rounds_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    cores = iter([0.5, 0.0, 1.0, 0.05, 0.02, 0.0])
+    monkeypatch.setattr(Bystanders, "cores", lambda self: next(cores))
+    turn = iter(range(6))
+    monkeypatch.setattr(Contestant, "turn", lambda self, seconds: float(next(turn)))
+    times, busy = race([Contestant("a", lambda: None)], 3, 0.1, patience=3)
+    assert times == {"a": [1.0, 4.0, 3.0]}
+    assert busy == 0.05
+
+
+def test_patience_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Bystanders, "cores", lambda self: 2.0)
+    times, busy = race([Contestant("a", lambda: None)], 3, 1e-9, patience=2)
+    assert len(times["a"]) == 3
+    assert busy == 2.0
 
 
 def test_turns_are_whole_cycles_of_about_the_time_that_was_asked_for() -> None:

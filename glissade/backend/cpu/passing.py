@@ -93,9 +93,11 @@ class Passing(Stage):
         first = b.or_(b.icmp_signed("==", nest.outer, lo), b.icmp_signed("==", in_matrix, I64(0)))
         with b.if_then(first):
             zero = self.v.constant(0, F64)
-            self.vectors(
-                nest.length, lambda i, m: self.v.store(self.b, zero, self.slot(base, i, F64), m)
-            )
+
+            def clear(i: ir.Value, mask: ir.Value | None) -> None:
+                self.v.store(self.b, zero, self.slot(base, i, F64), mask)
+
+            self.vectors(nest.length, clear, small=True)
         return base
 
     def _add_to_columns(self, n: Node, x: ir.Value, base: ir.Value, nest: Nest) -> None:

@@ -132,9 +132,23 @@ class Stage:
         old = self.b.load(place, typ=wide.type)
         self.b.store(self.b.fadd(old, wide, flags=("contract",)), place)
 
-    def vectors(self, n: ir.Value, body: Callable[[ir.Value, ir.Value | None], None]) -> None:
-        """body(i, mask) over 0 <= i < n: whole vectors first, then what is left under a mask."""
+    def vectors(
+        self, n: ir.Value, body: Callable[[ir.Value, ir.Value | None], None], *, small: bool = False
+    ) -> None:
+        """body(i, mask) over 0 <= i < n: whole vectors first, then what is left under a mask.
+
+        Loops that are `small` beside a pass go under a mask all the way: half the code to compile.
+        """
         b, width = self.b, self.v.width
+
+        def masked(i: ir.Value) -> None:
+            lanes = ir.Constant(ir.VectorType(I32, width), [I32(k) for k in range(width)])
+            left = self.v.splat(b, b.trunc(b.sub(n, i), I32))
+            body(i, b.icmp_signed("<", lanes, left))
+
+        if width > 1 and small:
+            self.loop(I64(0), n, width, masked)
+            return
         whole = b.and_(n, I64(-width))
         self.loop(I64(0), whole, width, lambda i: body(i, None))
         if width == 1:
@@ -142,9 +156,7 @@ class Stage:
         rest, done = self.fn.append_basic_block("rest"), self.fn.append_basic_block("end")
         b.cbranch(b.icmp_signed("<", whole, n), rest, done)
         b.position_at_end(rest)
-        lanes = ir.Constant(ir.VectorType(I32, width), [I32(i) for i in range(width)])
-        left = self.v.splat(b, b.trunc(b.sub(n, whole), I32))
-        body(whole, b.icmp_signed("<", lanes, left))
+        masked(whole)
         b.branch(done)
         b.position_at_end(done)
 
@@ -172,7 +184,7 @@ class Stage:
                 nest.inner, nest.mask, nest.at_inner = i, mask, {}
                 body(nest)
 
-            self.vectors(length, inside)
+            self.vectors(length, inside, small=kind is not Kind.ELEMENT)
             after(nest)
             self.seal(nest.per_outer)
 
