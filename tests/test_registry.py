@@ -1,0 +1,150 @@
+"""The registry is complete: each row has its rule, class, oracle and range, and its names."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+import torch
+
+import glissade
+from glissade import Optimizer, optimizers, registry, rules
+from tests.cases import leaf, normal
+from tests.oracles.algorithms import RULES
+from tests.oracles.transcriptions import PRESETS
+
+ROWS = pytest.mark.parametrize("row", registry.ROWS, ids=lambda row: row.name)
+
+
+def test_names_are_unique_and_cover_the_rules() -> None:
+    assert len(set(registry.names())) == len(registry.ROWS)
+    assert {row.rule.__name__ for row in registry.ROWS} == set(rules.__all__)
+    assert {row.title for row in registry.ROWS} == set(optimizers.__all__)
+    assert [row.name for row in registry.entries()] == [
+        name for name in registry.names() if name not in ("momentum", "nesterov")
+    ]
+
+
+@ROWS
+def test_a_row_is_filled_in(row: registry.Entry) -> None:
+    assert row.name == row.name.lower()
+    assert re.fullmatch(r"arXiv:\d{4}\.\d{5}|doi:.+|jmlr:.+|github\.com/.+|.+\d.*|Coursera",
+                        row.paper.identifier)  # fmt: skip
+    assert 1950 < row.paper.year <= 2026
+    low, high = row.lr_range
+    assert 0 < low < high
+    assert all(row.variants.values())
+
+
+@ROWS
+def test_an_oracle_knows_it(row: registry.Entry) -> None:
+    name = "sgd" if row.preset else row.name
+    assert name in RULES or name in PRESETS
+
+
+@ROWS
+def test_variants_are_those_of_the_rule(row: registry.Entry) -> None:
+    """Each works, each is another function, and one that is not there is named."""
+    made = set()
+    for variant in row.variants:
+        p = leaf(normal(0, (3, 4)))
+        optimizer = row.optimizer([p], 0.01, variant=variant, **_eager_enough(row))
+        for t in range(7):
+            p.grad = normal(t, (3, 4))
+            optimizer.param_groups[0]["lr"] = 0.01 * (t + 1)
+            optimizer.step()
+        made.add(tuple(p.flatten().tolist()))
+    # Keras' RMSprop is the paper's until there is a momentum, which the paper's has not.
+    assert len(made) == len(row.variants) - (row.name == "rmsprop")
+    if row.variants:
+        words = ".*".join(f"'{v}'" for v in row.variants)
+        with pytest.raises(ValueError, match=rf"variant='nope' is unknown; allowed are .*{words}"):
+            row.bind(variant="nope")
+
+
+def _eager_enough(row: registry.Entry) -> dict[str, object]:
+    """What the variants of a rule differ in."""
+    hyper = row.rule().hyper
+    if row.name in ("sgd", "sgdw"):
+        return {"momentum": 0.9}
+    return {"eps": 0.1} if isinstance(hyper.get("eps"), float) else {}
+
+
+@ROWS
+def test_its_class_is_the_rule_bound(row: registry.Entry) -> None:
+    cls = getattr(glissade, row.title)
+    assert issubclass(cls, Optimizer)
+    assert issubclass(cls, torch.optim.Optimizer)
+    signature = inspect.signature(cls)
+    mine = inspect.signature(row.rule).parameters
+    assert list(signature.parameters)[: 1 + len(mine)] == ["params", *mine]
+    kinds = [p.kind for p in signature.parameters.values()]
+    assert kinds[2:] == [inspect.Parameter.KEYWORD_ONLY] * (len(kinds) - 2)
+    p, q = leaf(normal(0, (3, 4))), leaf(normal(0, (3, 4)))
+    one, other = cls([p], 0.02, **row.preset), row.optimizer([q], 0.02)
+    assert one.param_groups[0].keys() == other.param_groups[0].keys()
+    for t in range(3):
+        p.grad = q.grad = normal(t, (3, 4))
+        one.step()
+        other.step()
+    assert torch.equal(p, q)
+
+
+@ROWS
+def test_defaults_are_the_rules_and_stand_in_the_group(row: registry.Entry) -> None:
+    group = getattr(glissade, row.title)([leaf(normal(0, (2,)))]).param_groups[0]
+    for key, value in row.rule().hyper.items():
+        assert group[key] == value
+    assert group["base_lr"] == group["lr"]
+    assert not group["maximize"]
+
+
+# The defaults of shared/definitions.md.
+DEFAULTS = {
+    "sgd": {"lr": 1e-3, "momentum": 0, "dampening": 0, "weight_decay": 0, "decay": "l2"},
+    "sgdw": {"decay": "decoupled"},
+    "adagrad": {"lr": 1e-2, "eps": 1e-10, "lr_decay": 0, "initial_accumulator_value": 0,
+                "decay": "l2", "variant": "torch"},
+    "rmsprop": {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8, "momentum": 0, "centered": False,
+                "init": "zero", "decay": "l2", "variant": "torch"},
+    "adam": {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "amsgrad": False, "decay": "l2",
+             "variant": "torch"},
+    "adamw": {"weight_decay": 1e-2, "decay": "decoupled", "variant": "torch"},
+    "lion": {"lr": 1e-4, "betas": (0.9, 0.99), "weight_decay": 0, "decay": "decoupled"},
+    "radam": {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "decay": "l2", "variant": "torch"},
+    "lamb": {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-6, "weight_decay": 0,
+             "phi_bounds": None, "bias_correction": True},
+    "adafactor": {"lr": 1e-2, "beta2_decay": -0.8, "eps": (None, 1e-3), "d": 1.0,
+                  "decay": "decoupled", "variant": "torch"},
+    "ranger": {"lookahead_k": 6, "lookahead_alpha": 0.5, "variant": "paper", "eps": 1e-8},
+    "ralamb": {"variant": "paper", "layerwise_phi_bounds": None},
+    "rangerlars": {"lookahead_k": 6, "variant": "paper"},
+    "momentum": {"momentum": 0.9, "nesterov": False},
+    "nesterov": {"momentum": 0.9, "nesterov": True},
+}  # fmt: skip
+
+
+@ROWS
+def test_defaults_are_those_of_the_definitions(row: registry.Entry) -> None:
+    hyper = row.bind().hyper
+    for key, value in DEFAULTS[row.name].items():
+        assert hyper[key] == value, key
+    assert ("decay" in DEFAULTS[row.name]) <= ("decay" in hyper)
+
+
+def test_ranger_official() -> None:
+    hyper = rules.ranger(variant="official").hyper
+    assert (hyper["betas"], hyper["eps"], hyper["variant"]) == ((0.95, 0.999), 1e-5, "torch")
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("adamv", "adam"), ("lam", "lamb"), ("ADAMX", "adam"), ("ranges", "ranger")]
+)
+def test_an_unknown_name_is_answered_with_the_nearest(word: str, meant: str) -> None:
+    with pytest.raises(registry.UnknownOptimizer, match=f"unknown optimizer '{word}'.*'{meant}"):
+        registry.lookup(word)
+
+
+def test_names_are_found_in_any_case() -> None:
+    assert registry.lookup("AdamW") is registry.lookup("adamw")
