@@ -205,6 +205,13 @@ class Optimizer(torch.optim.Optimizer):
                 loss = closure()
         if self._stale():
             self._gather()
+        try:
+            if self._native and self._batch.unchanged():
+                self._batch.again()
+                self._counts += 1
+                return loss
+        except Moved:
+            pass  # the long way finds out what has
         grads: list[Any] = [p.grad for p in self._roster]
         present = [g is not None for g in grads]
         if present != self._present:
@@ -260,6 +267,8 @@ class Optimizer(torch.optim.Optimizer):
         """Line everything up anew at the next step."""
         self._roster: list[Tensor] = []
         self._present: list[bool] = []
+        self._batch: Any = None
+        self._native = False  # whether the cpu backend runs every parameter
         self._seen: Any = None
 
     def _stale(self) -> bool:
@@ -303,7 +312,7 @@ class Optimizer(torch.optim.Optimizer):
                 counts[i] = int(held.get("step", 1 if held else 0))
                 dict.__setitem__(held, "step", steps[i])
                 dict.__setitem__(self.state, p, held)
-        self._present = []
+        self._present, self._native = [], False
         self._seen, self.state.stale = self.state, False
 
     def _line_up(self, present: list[bool]) -> None:
@@ -333,6 +342,7 @@ class Optimizer(torch.optim.Optimizer):
         self._cpu = [k for k, name in enumerate(where) if name == "cpu"]
         native = [members[k] for k in self._cpu]
         self._batch = cpu.Batch(native, self._check_native) if native else None
+        self._native = self._everyone and not self._eager and bool(native)
         self._present = present
 
     def _check_native(self, i: int, g: Tensor) -> None:
