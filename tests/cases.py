@@ -35,13 +35,13 @@ def engine(
     before = torch.get_num_threads()
     chunk = chunk or tables.CHUNK
     width = width or compiling.vector_bytes()
-    openmp = openmp and compiling.openmp()
+    openmp = openmp and threads.team_lives()
     with (
         mock.patch.object(threads, "SMALL", small),
         mock.patch.object(tables, "CHUNK", chunk),
         mock.patch.object(tables, "MIN_ROWS", max(1, min(tables.MIN_ROWS, chunk // 16))),
         mock.patch.object(compiling, "vector_bytes", return_value=width),
-        mock.patch.object(compiling, "openmp", return_value=openmp),
+        mock.patch.object(threads, "team_lives", return_value=openmp),
     ):
         torch.set_num_threads(team)
         try:

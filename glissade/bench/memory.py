@@ -17,7 +17,7 @@ def _kilobytes(key: str, where: Path = STATUS) -> int:
     raise OSError(f"{where} has no {key}")
 
 
-def peak(step: Callable[[], object], times: int = 3) -> int | None:
+def peak(step: Callable[[], object], times: int = 1) -> int | None:
     """Bytes by which this process grows while it steps; None where that cannot be told.
 
     The state must exist: take a step before.

@@ -148,7 +148,7 @@ class Bench:
         step = entry.optimizer(params, LR, backend="cpu").step
         for _ in range(warm):
             step()
-        peaks = {"ours": _peak(step, model)}
+        peaks = {"ours": _peak(step, model, 3)}
         contestants = [Contestant("ours", step, moves.cycle)]
         first_steps = {}
         for form in self.settings.forms(rule, model.name):
@@ -158,7 +158,7 @@ class Bench:
             except PeerError as error:
                 case.notes.append(str(error))
                 continue
-            peaks[form] = _peak(other.step, model)
+            peaks[form] = _peak(other.step, model, 1)
             first_steps[form] = other.first_step_s
             contestants.append(Contestant(form, other.step))
         for stream in moves.streams:
@@ -180,8 +180,8 @@ class Bench:
         return case
 
 
-def _peak(step: Callable[[], object], model: Model) -> int | None:
-    return memory.peak(step) if model.elements >= WATCHED else None
+def _peak(step: Callable[[], object], model: Model, times: int) -> int | None:
+    return memory.peak(step, times) if model.elements >= WATCHED else None
 
 
 def _mixed(

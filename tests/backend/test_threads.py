@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,8 +41,11 @@ def run(rule: Rule, shapes: list[tuple[int, ...]], dtype: torch.dtype, **how: An
     return bits([[p, optimizer.state[p]] for p in params])
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["fp32", "fp64"])
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [*((name, torch.float32) for name in RULES), ("lamb", torch.float64)],
+    ids=lambda x: str(x).removeprefix("torch."),
+)
 def test_any_number_of_threads_gives_the_same_bits(name: str, dtype: torch.dtype) -> None:
     alone = run(RULES[name], SHAPES, dtype, team=1, chunk=64)
     for team, openmp in ((2, True), (3, True), (4, True), (2, False), (5, False)):
@@ -96,23 +101,34 @@ def digest(x: Any) -> str:
     return hashlib.sha256(repr(x).encode()).hexdigest()
 
 
-def _child(queue: Any) -> None:
-    queue.put(digest(run(RULES["lamb"], SHAPES, torch.float32, team=2)))
+FORKING = """
+import multiprocessing, torch, warnings
+from tests.backend.test_threads import RULES, SHAPES, digest, run
+
+def stepped():
+    return digest(run(RULES["lamb"], SHAPES, torch.float32, team=2))
+
+def child(queue):
+    queue.put(stepped())
+
+here = stepped()
+run(RULES["lamb"], SHAPES, torch.float32, team=2, openmp=False)  # a pool, too
+warnings.simplefilter("ignore", DeprecationWarning)  # Python's own, on forks beside threads
+context = multiprocessing.get_context("fork")
+queue = context.SimpleQueue()
+process = context.Process(target=child, args=(queue,))
+process.start()
+process.join(60)
+assert process.exitcode == 0, process.exitcode
+assert queue.get() == here
+"""
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_steps_too() -> None:
-    """Neither OpenMP's threads nor a pool's live on in it."""
-    here = run(RULES["lamb"], SHAPES, torch.float32, team=2)
-    run(RULES["lamb"], SHAPES, torch.float32, team=2, openmp=False)
-    context = multiprocessing.get_context("fork")
-    queue = context.SimpleQueue()
-    child = context.Process(target=_child, args=(queue,))
-    child.start()
-    child.join(60)
-    assert child.exitcode == 0
-    assert queue.get() == digest(here)
+    """Neither OpenMP's threads nor a pool's live on in it. In a process without JAX's threads."""
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", FORKING], check=True, cwd=root, timeout=120)
 
 
 def test_a_failing_part_is_not_swallowed() -> None:

@@ -261,6 +261,8 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         env={**os.environ, "COLUMNS": "200"},
         text=True,
+        # Where the tests run in the background of a shell, an interrupt would be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     path = tmp_path / "o" / "runs.jsonl"
     for _ in range(1200):
