@@ -255,14 +255,18 @@ def test_bad_input(words: list[str], said: str, capfd: pytest.CaptureFixture[str
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    # Where the tests run in the background of a shell, an interrupt would be ignored.
+    start = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from glissade.cli import main; main()"
+    )
+    words = ["compare", "digits", "-o", "adam", "--out", str(tmp_path / "o")]
     process = subprocess.Popen(
-        command("digits", "-o", "adam", "--out", str(tmp_path / "o")),
+        [sys.executable, "-c", start, *words],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env={**os.environ, "COLUMNS": "200"},
         text=True,
-        # Where the tests run in the background of a shell, an interrupt would be ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     path = tmp_path / "o" / "runs.jsonl"
     for _ in range(1200):
