@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -48,26 +49,32 @@ class ParamState(dict[str, Any]):
 
     def __init__(self, owner: States, values: Mapping[str, Any]) -> None:
         super().__init__(values)
-        self._owner = owner
+        # Weakly: in a ring, states would wait for the garbage collector to go.
+        self._owner = weakref.ref(owner)
+
+    def _changed(self) -> None:
+        owner = self._owner()
+        if owner is not None:
+            owner.stale = True
 
     def __setitem__(self, key: str, value: Any) -> None:
-        self._owner.stale = True
+        self._changed()
         super().__setitem__(key, value)
 
     def __delitem__(self, key: str) -> None:
-        self._owner.stale = True
+        self._changed()
         super().__delitem__(key)
 
     def clear(self) -> None:
-        self._owner.stale = True
+        self._changed()
         super().clear()
 
     def pop(self, *args: Any) -> Any:
-        self._owner.stale = True
+        self._changed()
         return super().pop(*args)
 
     def update(self, *args: Any, **kwargs: Any) -> None:
-        self._owner.stale = True
+        self._changed()
         super().update(*args, **kwargs)
 
     def __reduce__(self) -> Any:

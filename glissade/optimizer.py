@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
-import operator
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import profiler
 from torch.optim import optimizer as torch_optimizer
 
 from . import checks
-from .backend import eager, select
-from .backend.cpu import run as cpu
-from .backend.member import Member, Moved, real
-from .checkpoint import ParamState, States, prepared, restored
-from .program import Program, Programs
+from .backend import select
+from .backend.member import real
+from .checkpoint import States, prepared, restored
+from .lineup import LineUp
+from .program import Programs
 from .rule import Rule
 
 
@@ -70,7 +67,7 @@ class Optimizer(torch.optim.Optimizer):
         self.rule = rule
         self.backend = backend
         self._programs = Programs(rule)
-        self._forget()
+        self._line: LineUp | None = None  # taken anew by the next step
         flags = {
             "maximize": maximize,
             "foreach": foreach,
@@ -130,11 +127,11 @@ class Optimizer(torch.optim.Optimizer):
         group.setdefault("base_lr", checks.plain(group["lr"]))
         try:
             for ndim in sorted({real(p.detach()).ndim for p in params}):
-                self._program(group, ndim)
+                self._programs.get(group, ndim)
         except BaseException:
             self.param_groups.pop()
             raise
-        self._forget()
+        self._line = None
 
     def _check_hyper(self, group: Mapping[str, Any]) -> None:
         """Raise if a hyperparameter has a value that cannot be."""
@@ -142,15 +139,6 @@ class Optimizer(torch.optim.Optimizer):
         self.rule.check({k: v for k, v in group.items() if k in known})
         for key in ("maximize", "capturable", "differentiable"):
             checks.hyperparameter(key, group.get(key, self.defaults[key]), False)
-
-    def _program(self, group: Mapping[str, Any], ndim: int) -> Program:
-        program = self._programs.get(group, ndim)
-        if checks.plain(group["base_lr"]) == 0 and program.reads("base_lr"):
-            raise ValueError(
-                f"{self.rule.name}: lr=0 when the group was made, but the rule divides by that "
-                "value (base_lr): start with the lr that schedules multiply, or set base_lr"
-            )
-        return program
 
     # Stepping
 
@@ -203,175 +191,18 @@ class Optimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if self._stale():
-            self._gather()
-        try:
-            if self._native and self._batch.unchanged():
-                self._batch.again()
-                self._counts += 1
-                return loss
-        except Moved:
-            pass  # the long way finds out what has
-        grads: list[Any] = [p.grad for p in self._roster]
-        present = [g is not None for g in grads]
-        if present != self._present:
-            self._line_up(present)
-        if not self._everyone:
-            grads = [g for g in grads if g is not None]
-        try:
-            self._run(grads)
-        except Moved:  # nothing has been changed yet
-            self._gather()
-            self._line_up(present)
-            self._run(grads)
-        if self._everyone:
-            self._counts += 1
-        else:
-            self._counts[self._at] += 1
+        line = self._line
+        if line is None or line.stale(self.param_groups, self.state):
+            line = self._line = self._line_up()
+        line.step()
         return loss
 
-    def _run(self, grads: list[Any]) -> None:
-        if self._eager:
-            self._run_both(grads)
-        elif self._batch is not None:
-            self._batch.run(grads)
-
-    def _run_both(self, grads: list[Any]) -> None:
-        """A step where some parameters run on the eager backend."""
-        for k, member in self._eager:
-            member.stay()
-            self._check_gradient(k, grads[k])
-        if self._batch is not None:
-            self._batch.run([grads[k] for k in self._cpu])
-        for k, member in self._eager:
-            group, program = member.group, member.program
-            at = program.choose(member.t + 1, group)
-            for name in (*program.plans[at].states, *program.trace.leaves[at].reads):
-                if name not in member.state:
-                    member.fit(name)
-            with torch.set_grad_enabled(bool(group["differentiable"])):
-                moved, states = eager.step(
-                    self.rule, member.param, grads[k], member.state, member.t + 1, group
-                )
-                real(member.param).copy_(moved)
-                for name, value in states.items():
-                    if group["differentiable"]:
-                        dict.__setitem__(member.state, name, value)
-                    else:
-                        member.state[name].copy_(value)
-            member.t += 1
-
-    # Who steps
-
-    def _forget(self) -> None:
-        """Line everything up anew at the next step."""
-        self._roster: list[Tensor] = []
-        self._present: list[bool] = []
-        self._batch: Any = None
-        self._native = False  # whether the cpu backend runs every parameter
-        self._seen: Any = None
-
-    def _stale(self) -> bool:
-        """Whether groups, their parameters, their choices or a state changed since _gather."""
-        state = self.state
-        if self._seen is not state or state.stale:
-            return True
-        if self._steps.data_ptr() != self._steps_at:
-            return True
-        groups = self.param_groups
-        params = [p for group in groups for p in group["params"]]
-        if len(params) != len(self._roster) or not all(map(operator.is_, params, self._roster)):
-            return True
-        for group, choices in zip(groups, self._choices, strict=True):
-            for key, was in choices:
-                if group[key] != was:
-                    return True
-        return False
-
-    def _gather(self) -> None:
-        """Take stock of groups and of the steps that each parameter has behind it."""
+    def _line_up(self) -> LineUp:
         for group in self.param_groups:
             self._check_hyper(group)
         if not isinstance(self.state, States):
             self.state = States(self.state)
-        self._roster = [p for group in self.param_groups for p in group["params"]]
-        self._group_of = [group for group in self.param_groups for _ in group["params"]]
-        # Whatever is not a plain number (None, words, truths, tuples) may choose the kernel.
-        keys = (*self.rule.hyper, "maximize", "differentiable")
-        self._choices = [
-            [(key, group[key]) for key in keys if not checks.is_number(checks.plain(group[key]))]
-            for group in self.param_groups
-        ]
-        # The memory is NumPy's, so that it stays where it is if a step is moved (share_memory_).
-        self._counts = counts = np.zeros(len(self._roster), np.int64)
-        self._steps = steps = torch.from_numpy(counts)
-        self._steps_at = steps.data_ptr()
-        for i, p in enumerate(self._roster):
-            if p in self.state:
-                held = ParamState(self.state, self.state[p])
-                counts[i] = int(held.get("step", 1 if held else 0))
-                dict.__setitem__(held, "step", steps[i])
-                dict.__setitem__(self.state, p, held)
-        self._present, self._native = [], False
-        self._seen, self.state.stale = self.state, False
-
-    def _line_up(self, present: list[bool]) -> None:
-        """Prepare a step for the parameters that have a gradient: nothing is changed by it."""
-        active = [i for i, here in enumerate(present) if here]
-        self._everyone = len(active) == len(present)
-        self._at = active
-        programs: dict[tuple[int, int], Program] = {}
-        members, where = [], []
-        for i in active:
-            p, group = self._roster[i], self._group_of[i]
-            if p not in self.state:
-                dict.__setitem__(self.state, p, ParamState(self.state, {"step": self._steps[i]}))
-            key = (id(group), real(p.detach()).ndim)
-            if key not in programs:
-                programs[key] = self._program(group, key[1])
-            member = Member(p, group, self.state[p], int(self._counts[i]), programs[key])
-            for name in member.program.states:
-                if name in member.state:
-                    member.fit(name)
-            members.append(member)
-            differentiable = bool(group["differentiable"])
-            what = functools.partial(self._describe, i)
-            where.append(select.choose(p, self.backend, differentiable, what))
-        self._members = members
-        self._eager = [(k, m) for k, m in enumerate(members) if where[k] == "eager"]
-        self._cpu = [k for k, name in enumerate(where) if name == "cpu"]
-        native = [members[k] for k in self._cpu]
-        self._batch = cpu.Batch(native, self._check_native) if native else None
-        self._native = self._everyone and not self._eager and bool(native)
-        self._present = present
-
-    def _check_native(self, i: int, g: Tensor) -> None:
-        self._check_gradient(self._cpu[i], g)
-
-    def _describe(self, i: int) -> str:
-        """A parameter as errors name it."""
-        group = self._group_of[i]
-        place = next(k for k, p in enumerate(group["params"]) if p is self._roster[i])
-        number = next(k for k, g in enumerate(self.param_groups) if g is group)
-        names = group.get("param_names")
-        name = f" ({names[place]!r})" if names else ""
-        return f"parameter {place} of group {number}{name}, shape {tuple(self._roster[i].shape)}"
-
-    def _check_gradient(self, k: int, g: Tensor) -> None:
-        p = self._members[k].param
-        if g.layout is not torch.strided:
-            raise ValueError(
-                f"{self._describe(self._at[k])}: its gradient is sparse ({g.layout}), which "
-                f"{self.rule.name} cannot take: make the layer with sparse=False"
-            )
-        for what, given, wanted in (
-            ("shape", tuple(g.shape), tuple(p.shape)),
-            ("dtype", g.dtype, p.dtype),
-            ("device", g.device, p.device),
-        ):
-            if given != wanted:
-                name = self._describe(self._at[k])
-                raise ValueError(f"{name}: its gradient has {what} {given}; allowed is {wanted}")
+        return LineUp(self._programs, self.backend, self.param_groups, self.state)
 
     # State
 
@@ -399,7 +230,7 @@ class Optimizer(torch.optim.Optimizer):
         for i, p in zip(ids, params, strict=True):
             if i in ready["state"]:
                 self.state[p] = restored(ready["state"][i])
-        self._forget()
+        self._line = None
 
     def __getstate__(self) -> dict[str, Any]:
         out = super().__getstate__()
@@ -410,4 +241,4 @@ class Optimizer(torch.optim.Optimizer):
         super().__setstate__(state)
         if not hasattr(self, "_programs"):
             self._programs = Programs(self.rule)
-        self._forget()
+        self._line = None

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+from .checks import plain
 from .graph import Kind
 from .host import Choose, Numbers, calculator, chooser
 from .plan import Plan, plan
@@ -56,7 +57,21 @@ class Programs:
         self._made: dict[Any, Program] = {}
 
     def get(self, hyper: Mapping[str, Any], ndim: int) -> Program:
-        """The program for these hyperparameters; raises RuleError if the rule cannot be traced."""
+        """The program for a group's hyperparameters and parameters of a rank.
+
+        Raises:
+            RuleError: the rule cannot be traced.
+            ValueError: base_lr is 0 where the rule divides by it.
+        """
+        program = self._program(hyper, ndim)
+        if plain(hyper["base_lr"]) == 0 and program.reads("base_lr"):
+            raise ValueError(
+                f"{self.rule.name}: lr=0 when the group was made, but the rule divides by that "
+                "value (base_lr): start with the lr that schedules multiply, or set base_lr"
+            )
+        return program
+
+    def _program(self, hyper: Mapping[str, Any], ndim: int) -> Program:
         shape = structure({k: hyper[k] for k in (*self.rule.hyper, "base_lr", "maximize")})
         for key in ((shape, None), (shape, ndim)):
             if key in self._made:

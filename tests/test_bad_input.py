@@ -197,8 +197,10 @@ def test_a_wrong_gradient_changes_nothing(
 def test_a_gradient_on_another_device() -> None:
     """torch itself refuses to set one, so the check that both backends make is asked alone."""
     optimizer, _ = running()
+    line = optimizer._line
+    assert line is not None
     with pytest.raises(ValueError, match=r"parameter 0 of group 1.* device meta; allowed is cpu"):
-        optimizer._check_gradient(2, torch.ones(5, device="meta"))
+        line._check_gradient(2, torch.ones(5, device="meta"))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 
 from ..graph import working
 from ..rule import Hyper, Rule, State, decayed
-from .member import compute_dtype, real
+from .member import Member, compute_dtype, real
 
 
 def step(
@@ -42,3 +42,22 @@ def step(
         x = x.clone() if id(x) in inputs else x
         stored[name] = x.broadcast_to(state[name].shape)
     return p, stored
+
+
+def advance(rule: Rule, member: Member, g: torch.Tensor) -> None:
+    """One step of a parameter with its state, in place."""
+    group, program, t = member.group, member.program, member.t + 1
+    leaf = program.choose(t, group)
+    for name in (*program.plans[leaf].states, *program.trace.leaves[leaf].reads):
+        if name not in member.state:
+            member.fit(name)
+    differentiable = bool(group["differentiable"])
+    with torch.set_grad_enabled(differentiable):
+        moved, states = step(rule, member.param, g, member.state, t, group)
+        real(member.param).copy_(moved)
+        for name, value in states.items():
+            if differentiable:
+                dict.__setitem__(member.state, name, value)
+            else:
+                member.state[name].copy_(value)
+    member.t = t

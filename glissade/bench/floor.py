@@ -98,8 +98,7 @@ class Streams:
             while len(self._arrays) < stream.arrays:
                 self._arrays.append(torch.ones(self.elements))
             plan = stream_plan(stream)
-            addresses = tuple(a.data_ptr() for a in self._arrays[: stream.arrays])
-            item = Item((self.elements,), 0, addresses)
+            item = Item((self.elements,), 0, tuple(self._arrays[: stream.arrays]))
             kernel = compile_plan(plan, "float32")
             self._tables[stream] = Table(plan, kernel, [item], 1, torch.float32)
         return self._tables[stream]

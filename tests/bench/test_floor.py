@@ -33,7 +33,7 @@ def test_kernel_reads_and_writes_every_array(stream: Stream) -> None:
     before = [a.clone() for a in arrays]
     mean = sum(before[: stream.reads], torch.zeros(n)) / stream.reads
     plan = stream_plan(stream)
-    item = Item((n,), 0, tuple(a.data_ptr() for a in arrays))
+    item = Item((n,), 0, tuple(arrays))
     table = Table(plan, compile_plan(plan, "float32"), [item], 1, torch.float32)
     table.run()
     for i, (a, was) in enumerate(zip(arrays, before, strict=True)):

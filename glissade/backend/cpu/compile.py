@@ -23,7 +23,7 @@ def vector_bytes() -> int:
     return 64 if features.get("avx512f") else 32 if features.get("avx2") else 16
 
 
-def _machine() -> llvm.TargetMachine:
+def host_machine() -> llvm.TargetMachine:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     features = llvm.get_host_cpu_features().flatten()
@@ -68,7 +68,7 @@ class Kernel:
     @property
     def assembly(self) -> str:
         """The machine code as text."""
-        machine = _machine()
+        machine = host_machine()
         return str(machine.emit_assembly(_optimised(self.ir, machine)))
 
 
@@ -89,7 +89,7 @@ def _optimised(ir: str, machine: llvm.TargetMachine) -> llvm.ModuleRef:
 
 @functools.cache
 def _compile_ir(ir: str, stages: tuple[str, ...]) -> Kernel:
-    machine = _machine()
+    machine = host_machine()
     engine = llvm.create_mcjit_compiler(_optimised(ir, machine), machine)
     engine.finalize_object()
 

@@ -12,20 +12,23 @@ from functools import cached_property
 from ...graph import Kind, Node
 from ...plan import Plan
 
-# The context, one array per call.
-CHUNKS, TENSORS, PARTIALS, CHUNK_BOUNDS, TENSOR_BOUNDS, PARTS = range(6)
-CONTEXT_WORDS = 6
+# The context, one array per call; what begins with ROW is for `look.py`.
+(
+    CHUNKS, TENSORS, PARTIALS, CHUNK_BOUNDS, TENSOR_BOUNDS, PARTS,
+    ROW_COUNT, ROW_WORDS, ROW_STATES, ROW_DTYPE, CONTEXT_WORDS,
+) = range(11)  # fmt: skip
 
 # A chunk: a range of elements (flat plans) or rows of one tensor; `piece` counts the chunks of one
 # matrix, so that the partial sums of columns have a place each.
 CHUNK_TENSOR, CHUNK_LO, CHUNK_HI, CHUNK_PIECE = range(4)
 CHUNK_WORDS = 4
 
-# A tensor: sizes, then pointers.
+# A tensor: sizes, then pointers, the last of them for `look.py`: the parameter's at::Tensor, the
+# form it has, its count of steps, and in the last columns each state's at::Tensor.
 (
     N, C, R, B, A, ROWS, MATRICES, ROWS_PER_SLICE, CHUNK0, CHUNK_COUNT, PIECES,
-    HOST, SCALARS, PARAM, GRAD, FIRST_STATE,
-) = range(16)  # fmt: skip
+    HOST, SCALARS, PARAM, GRAD, HANDLE, FORM, STEP, FIRST_STATE,
+) = range(19)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,5 +87,10 @@ class Layout:
 
     @property
     def words(self) -> int:
-        """Columns of the tensor table."""
+        """Columns of the tensor table that a kernel reads."""
         return FIRST_STATE + len(self.states) + len(self.temps) + len(self.column_sums)
+
+    @property
+    def row_words(self) -> int:
+        """Columns of the tensor table."""
+        return self.words + len(self.states)

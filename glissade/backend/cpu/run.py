@@ -15,7 +15,6 @@ from ..member import Member, Moved
 from .compile import Kernel, compile_plan
 from .tables import Item, Table
 
-ASKED = 256  # states that are asked at each step whether they have moved
 LOOK_AHEAD = 256  # leaves that are reached within so many steps are compiled at the first
 
 
@@ -38,11 +37,10 @@ class Lane:
         self.buckets = buckets
         self.members = members
         self.dtype = dtype
-        self._tables: dict[tuple[int, tuple[int, ...]], tuple[Table, list[int]]] = {}
-        self._usual: tuple[int, tuple[Table, list[int]]] | None = None  # what ran last
+        self._tables: dict[tuple[int, tuple[int, ...]], Table] = {}
+        self._usual: tuple[int, Table] | None = None  # what ran last
         self._held: list[Tensor] = []  # every state in a table,
-        self._held_at: list[int] = []  # its address,
-        self._asked = 0  # and which of them to ask next whether it is still there
+        self._held_at: list[int] = []  # and its address
         for bucket in buckets:
             for t in range(bucket.t + 1, bucket.t + LOOK_AHEAD):
                 self._kernel(program.choose(t, bucket.group))
@@ -54,7 +52,7 @@ class Lane:
             kernels["cpu", name, leaf] = compile_plan(self.program.plans[leaf], name)
         return kernels["cpu", name, leaf]  # type: ignore[no-any-return]
 
-    def ready(self) -> list[tuple[Table, list[int]]]:
+    def ready(self) -> list[Table]:
         """The tables of this step with the host's numbers filled in; changes no parameter."""
         program, buckets = self.program, self.buckets
         if len(buckets) == 1 and self._usual is not None:
@@ -62,11 +60,11 @@ class Lane:
             t = bucket.t + 1
             last, same = self._usual
             if program.choose(t, bucket.group) == last:
-                same[0].fill(0, program.numbers[last](t, bucket.group))
+                same.fill(0, program.numbers[last](t, bucket.group))
                 return [same]
         leaves = [program.choose(b.t + 1, b.group) for b in buckets]
         work = []
-        for leaf in leaves if len(leaves) == 1 else sorted(set(leaves)):
+        for leaf in sorted(set(leaves)):
             which = tuple(i for i, x in enumerate(leaves) if x == leaf)
             made = self._tables.get((leaf, which))
             if made is None:
@@ -74,40 +72,34 @@ class Lane:
             numbers = program.numbers[leaf]
             for place, i in enumerate(which):
                 bucket = buckets[i]
-                made[0].fill(place, numbers(bucket.t + 1, bucket.group))
+                made.fill(place, numbers(bucket.t + 1, bucket.group))
             work.append(made)
             self._usual = (leaf, made)
         return work
 
     def stay(self) -> None:
-        """Raise Moved if a state lies elsewhere now: share_memory_() moves a tensor, say.
-
-        Nearly nobody does that between steps, and asking 20,000 tensors costs more than the rest
-        of a step: of many states some are asked at each step, in turns.
-        """
-        lo, hi = self._asked, self._asked + ASKED
-        if list(map(Tensor.data_ptr, self._held[lo:hi])) != self._held_at[lo:hi]:
+        """Raise Moved if a state lies elsewhere now: share_memory_() moves a tensor, say."""
+        if list(map(Tensor.data_ptr, self._held)) != self._held_at:
             raise Moved
-        self._asked = hi if hi < len(self._held) else 0
 
-    def _build(self, leaf: int, which: tuple[int, ...]) -> tuple[Table, list[int]]:
+    def _build(self, leaf: int, which: tuple[int, ...]) -> Table:
         plan, kernel = self.program.plans[leaf], self._kernel(leaf)
-        items, order = [], []
+        items = []
         for place, i in enumerate(which):
             for index in self.buckets[i].members:
                 member = self.members[index]
                 for name in plan.states:
                     if name not in member.state:
                         member.fit(name)
-                if not member.param.numel():
+                param, state = member.param, member.state
+                if not param.numel():
                     continue
-                held = [member.state[name] for name in plan.states]
-                states = tuple(map(Tensor.data_ptr, held))
-                self._held += held
-                self._held_at += states
-                items.append(Item(tuple(member.param.shape), place, states))
-                order.append(index)
-        return Table(plan, kernel, items, len(which), self.dtype), order
+                states = tuple(state[name] for name in plan.states)
+                self._held += states
+                self._held_at += map(Tensor.data_ptr, states)
+                asked = (param, state["step"])
+                items.append(Item(tuple(param.shape), place, states, index, asked))
+        return Table(plan, kernel, items, len(which), self.dtype)
 
 
 def in_place(p: Tensor, flat: bool) -> bool:
@@ -127,10 +119,9 @@ def in_place(p: Tensor, flat: bool) -> bool:
 class Batch:
     """All cpu parameters that have a gradient, from one change of the line-up to the next."""
 
-    def __init__(self, members: list[Member], check: Callable[[int, Tensor], None]) -> None:
+    def __init__(self, members: list[Member]) -> None:
         self.members = members
         self.params = [m.param for m in members]
-        self.check = check
         self.lanes = _lanes(members)
         self.copied: set[int] = set()  # members whose memory no kernel can use as it is
         for lane in self.lanes:
@@ -138,95 +129,62 @@ class Batch:
                 self.copied |= {
                     i for i in bucket.members if not in_place(members[i].param, lane.program.flat)
                 }
-        self.plain = all(p.is_contiguous() for p in self.params)
         self.buckets = [b for lane in self.lanes for b in lane.buckets]
-        self._params: list[int] = []
-        self._grads: list[int] = []
-        self._version = 0
-        self._pointed: dict[int, int] = {}
-        self._last: list[Any] | None = None
+        # Whether tables can look for themselves; those of empty tensors have no row to do so.
+        self.plain = not self.copied and all(p.numel() for p in self.params)
 
-    def unchanged(self) -> bool:
-        """Whether every parameter and gradient is there and lies as in the last step.
+    def _ready(self) -> list[Table]:
+        if len(self.lanes) == 1:
+            return self.lanes[0].ready()
+        return [table for lane in self.lanes for table in lane.ready()]
 
-        One walk over the tensors: of thousands, none stays in the cache for a second.
-        """
-        try:
-            return self._last is not None and self._look() == self._last
-        except (AttributeError, RuntimeError):  # no gradient, or one without plain memory
+    def again(self) -> bool:
+        """One step, if all is laid out as it was; else it does nothing and returns False."""
+        if not self.plain:
             return False
+        tables = self._ready()
+        for table in tables:
+            if not table.look():
+                return False
+        for table in tables:
+            table.run()
+            table.count()
+        for bucket in self.buckets:
+            bucket.t += 1
+        return True
 
-    def _look(self) -> list[Any]:
-        return [
-            x
-            for p in self.params
-            for g in (p.grad,)
-            for x in (p.data_ptr(), g.data_ptr(), g.is_contiguous())  # type: ignore[union-attr]
-        ]
-
-    def again(self) -> None:
-        """One step where nothing is changed since the last."""
+    def run(self, grads: list[Tensor], check: Callable[[int, Tensor], None]) -> None:
+        """One step with everything asked anew. All that can fail comes before the first kernel."""
+        for member in self.members:
+            member.stay()
         for lane in self.lanes:
             lane.stay()
-        self._launch([])
-
-    def run(self, grads: list[Tensor]) -> None:
-        """One step. Everything that can fail comes before the first kernel."""
-        self._last = None
-        copies = self._point(grads)
-        self._launch(copies)
-        if self.plain and not copies:
-            self._last = self._look()
-
-    def _launch(self, copies: list[tuple[Tensor, Tensor | None, Tensor]]) -> None:
-        work = [made for lane in self.lanes for made in lane.ready()]
-        for table, order in work:
-            if self._pointed.get(id(table)) != self._version:
-                index = np.array(order, np.int64)
-                table.point(
-                    np.array(self._params, np.int64)[index], np.array(self._grads, np.int64)[index]
-                )
-                self._pointed[id(table)] = self._version
-        for table, _ in work:
+        for i, g in enumerate(grads):
+            check(i, g)
+        copies = [self._usable(i, g) for i, g in enumerate(grads)]
+        params, at = (np.array([x[k].data_ptr() for x in copies], np.int64) for k in (0, 1))
+        tables = self._ready()
+        for table in tables:
+            table.point(params[table.order], at[table.order])
+        for table in tables:
             table.run()
         for bucket in self.buckets:
             bucket.t += 1
-        # Kernels write behind autograd's back: a graph that saved a parameter must notice.
         torch.autograd.graph.increment_version(self.params)
-        for p, copy, _ in copies:
-            if copy is not None:
-                p.copy_(copy)
+        for i in self.copied:
+            self.params[i].detach().copy_(copies[i][0])
 
-    def _point(self, grads: list[Tensor]) -> list[tuple[Tensor, Tensor | None, Tensor]]:
-        """Note where parameters and gradients lie now; copies of those that lie otherwise."""
-        try:
-            at = list(map(Tensor.data_ptr, grads))
-        except RuntimeError:  # a gradient without plain memory: the checks say which and why
-            for i, g in enumerate(grads):
-                self.check(i, g)
-            raise
-        params = list(map(Tensor.data_ptr, self.params))
-        if params != self._params:
-            for member in self.members:
-                member.stay()
-        for lane in self.lanes:
-            lane.stay()
-        copies: list[tuple[Tensor, Tensor | None, Tensor]] = []
-        for i, g in enumerate(grads):
-            p = self.params[i]
-            self.check(i, g)
-            if i in self.copied:
-                own, grad = p.detach().contiguous(), g.contiguous()
-                copies.append((p.detach(), own, grad))
-                params[i], at[i] = own.data_ptr(), grad.data_ptr()
-            elif g.stride() != p.stride() and not (g.is_contiguous() and p.is_contiguous()):
-                grad = torch.empty_like(p, memory_format=torch.preserve_format).copy_(g)
-                copies.append((p, None, grad))
-                at[i] = grad.data_ptr()
-        if at != self._grads or params != self._params:
-            self._grads, self._params = at, params
-            self._version += 1
-        return copies
+    def _usable(self, i: int, g: Tensor) -> tuple[Tensor, Tensor]:
+        """Parameter and gradient, or copies of them, with memory that a kernel can use."""
+        p = self.params[i]
+        g = g.resolve_neg()
+        if i in self.copied:
+            return p.detach().contiguous(), g.contiguous()
+        if g.stride() != p.stride() and not (g.is_contiguous() and p.is_contiguous()):
+            g = torch.empty_like(p, memory_format=torch.preserve_format).copy_(g)
+        if not g.data_ptr() and g.numel():  # zeros that are nowhere: torch._efficientzerotensor
+            g = torch.zeros_like(p)
+        return p, g
 
 
 def _lanes(members: list[Member]) -> list[Lane]:

@@ -74,7 +74,7 @@ class Stage:
         does not change."""
         b, words = self.b, self.layout.words
         tensors = self.word(self.context, at.TENSORS, PTR)
-        row = b.gep(tensors, [b.mul(tensor, I64(words))], source_etype=I64)
+        row = b.gep(tensors, [b.mul(tensor, I64(self.layout.row_words))], source_etype=I64)
         self.columns = [self.word(row, i, PTR if i >= at.HOST else I64) for i in range(words)]
 
     def column(self, index: int) -> ir.Value:

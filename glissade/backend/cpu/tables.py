@@ -6,7 +6,6 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,7 @@ import torch
 from ...graph import Kind
 from ...plan import Plan
 from . import layout as at
-from . import threads
+from . import look, threads
 from .compile import Kernel
 from .layout import Layout
 
@@ -45,11 +44,14 @@ def size(kind: Kind, shape: tuple[int, int, int, int]) -> int:
 
 @dataclass(frozen=True)
 class Item:
-    """One tensor in a table: its shape, which host numbers it takes, its states' addresses."""
+    """One tensor in a table: its shape, which host numbers it takes, its states; and what asks
+    `Table.look` where things are (a benchmark's stream has no parameter)."""
 
     shape: tuple[int, ...]
     bucket: int
-    states: tuple[int, ...]  # in the order of plan.states
+    states: tuple[torch.Tensor, ...]  # in the order of plan.states
+    index: int = 0  # among those that step together
+    asked: tuple[torch.Tensor, torch.Tensor] | None = None  # the parameter, its count of steps
 
 
 class Table:
@@ -60,12 +62,14 @@ class Table:
     ) -> None:
         self.kernel = kernel
         self.layout = layout = Layout(plan)
+        self.order = [item.index for item in items]
         self.elements = sum(math.prod(item.shape) for item in items)
         count = max(1, len(layout.hosts))
         self.numbers = np.zeros((buckets, count))  # what the host computes, per bucket
         self._pack = struct.Struct(f"{len(layout.hosts)}d").pack_into
-        self.tensors: Words = np.zeros((len(items), layout.words), np.int64)
-        self._keep: list[Any] = []
+        self._places = [row.data for row in self.numbers]
+        self.tensors: Words = np.zeros((len(items), layout.row_words), np.int64)
+        self._keep: list[torch.Tensor] = []
         chunks: list[tuple[int, int, int, int]] = []
         shapes = [extents(item.shape, plan.slices_as_rows) for item in items]
         for i, (item, shape) in enumerate(zip(items, shapes, strict=True)):
@@ -75,7 +79,8 @@ class Table:
             sizes = (a * b * r * c, c, r, b, a, a * b * r, a * b, b * r)
             self.tensors[i, : at.HOST] = (*sizes, first, len(chunks) - first, pieces)
             self.tensors[i, at.HOST] = self.numbers[item.bucket].ctypes.data
-            self.tensors[i, at.FIRST_STATE : at.FIRST_STATE + len(item.states)] = item.states
+            states = [x.data_ptr() for x in item.states]
+            self.tensors[i, at.FIRST_STATE : at.FIRST_STATE + len(states)] = states
         self.chunks: Words = np.array(chunks, np.int64).reshape(-1, at.CHUNK_WORDS)
         self._scratch(shapes, dtype)
         self.context: Words = np.zeros(at.CONTEXT_WORDS, np.int64)
@@ -85,6 +90,7 @@ class Table:
         self.context[at.PARTIALS] = partials.data_ptr()
         self.address = int(self.context.ctypes.data)
         self.share(1)
+        self._native = self._introduce(items, dtype)
 
     def _array(self, n: int, dtype: torch.dtype) -> torch.Tensor:
         array = torch.empty(n, dtype=dtype)
@@ -136,6 +142,27 @@ class Table:
             ]
             place(column, sizes, torch.float64)
 
+    def _introduce(self, items: Sequence[Item], dtype: torch.dtype) -> look.Native | None:
+        """Fill in what `look` asks; None where it cannot."""
+        native = look.native()
+        asked = [x.asked for x in items if x.asked is not None]
+        if native is None or not asked:
+            return None
+        self._items = items  # their Python objects must stay where they are
+        forms = [look.form(p) for p, _ in asked]
+        ends = np.cumsum([0, *map(len, forms)])
+        self._forms: Words = np.array([n for form in forms for n in form], np.int64)
+        states = len(self.layout.states)
+        self.tensors[:, at.HANDLE] = [native.handle(p) for p, _ in asked]
+        self.tensors[:, at.FORM] = self._forms.ctypes.data + 8 * ends[:-1]
+        self.tensors[:, at.STEP] = [step.data_ptr() for _, step in asked]
+        if states:
+            self.tensors[:, -states:] = [[*map(native.handle, x.states)] for x in items]
+        self.context[at.ROW_COUNT : at.CONTEXT_WORDS] = (
+            len(items), self.layout.row_words, states, look.DTYPES[dtype],
+        )  # fmt: skip
+        return native
+
     @property
     def scratch_bytes(self) -> int:
         """Bytes kept between passes."""
@@ -146,10 +173,18 @@ class Table:
         self.tensors[:, at.PARAM] = params
         self.tensors[:, at.GRAD] = grads
 
+    def look(self) -> bool:
+        """Whether everything is plainly there; takes the addresses of parameters and gradients."""
+        return self._native is not None and self._native.look(self.address) != 0
+
+    def count(self) -> None:
+        """Count the step, for each parameter and for autograd; only after `look`."""
+        self._native.count(self.address)  # type: ignore[union-attr]
+
     def fill(self, bucket: int, numbers: tuple[float, ...]) -> None:
         """Take the host's numbers for a bucket of tensors."""
         if numbers:
-            self._pack(self.numbers[bucket].data, 0, *numbers)
+            self._pack(self._places[bucket], 0, *numbers)
 
     def share(self, parts: int) -> None:
         """Share out chunks and tensors over this many threads, by elements."""

@@ -1,0 +1,275 @@
+"""Where parameters, gradients and states lie now, asked of thousands of tensors in a millisecond.
+
+A small model's kernel is shorter than asking each of its tensors from Python, and between two steps
+anybody may put other gradients, or other memory, in place. So two functions, compiled once a
+process, walk a kernel's own table and ask torch's libraries, through their C interface where that
+has the answer. Nothing inside those libraries is a promise: `native` tries the functions on tensors
+of every kind first, and where a symbol is missing or an answer is wrong there are none, and a step
+asks from Python.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+import torch
+from llvmlite import ir
+from torch import Tensor
+
+from . import layout as at
+from .compile import host_machine
+from .vector import I32, I64, PTR
+
+# What tells of a tensor: by torch's C interface (it stores the answer, and returns not 0 if it
+# fails), or by a function of C++. A tensor is given by the address of its at::Tensor.
+ASK = "aoti_torch_"
+GRAD = "_ZNK3c1010TensorImpl4gradEv"  # at::Tensor const& c10::TensorImpl::grad() const
+IS_NEG = "_ZN2at6native6is_negERKNS_6TensorE"  # bool at::native::is_neg(at::Tensor const&)
+BUMP = "_ZN5torch8autograd4impl12bump_versionERKN2at6TensorE"  # counts a write in place
+I8 = ir.IntType(8)
+
+
+def form(x: Tensor) -> list[int]:
+    """How a tensor lies, for `look`: number of dimensions, sizes, strides."""
+    return [x.ndim, *x.shape, *x.stride()]
+
+
+class _Function:
+    """One function being written, of (context): the table's rows one after the other."""
+
+    def __init__(self, module: ir.Module, name: str) -> None:
+        self.module = module
+        self.fn = ir.Function(module, ir.FunctionType(I64, [PTR]), name)
+        self.b = ir.IRBuilder(self.fn.append_basic_block())
+        self.no = self.fn.append_basic_block("no")
+        ir.IRBuilder(self.no).ret(I64(0))
+        self.answer = self.b.alloca(I64)
+        context = self.fn.args[0]
+        self.table = self.word(context, at.TENSORS, PTR)
+        self.width = self.word(context, at.ROW_WORDS)
+        self.states = self.word(context, at.ROW_STATES)
+        self.dtype = self.word(context, at.ROW_DTYPE)
+        self.rows = self.word(context, at.ROW_COUNT)
+
+    def slot(self, base: ir.Value, index: int | ir.Value) -> ir.Value:
+        """The address of the `index`-th word from `base` on."""
+        index = I64(index) if isinstance(index, int) else index
+        return self.b.gep(base, [index], source_etype=I64)
+
+    def word(self, base: ir.Value, index: int | ir.Value, typ: ir.Type = I64) -> ir.Value:
+        return self.b.load(self.slot(base, index), typ=typ)
+
+    def call(self, name: str, returns: ir.Type, *args: ir.Value) -> ir.Value:
+        """A function of torch's."""
+        typ = ir.FunctionType(returns, [a.type for a in args])
+        fn = self.module.globals.get(name) or ir.Function(self.module, typ, name)
+        return self.b.call(fn, args)
+
+    def ask(self, what: str, tensor: ir.Value, typ: ir.Type) -> ir.Value:
+        """What torch says of a tensor; whoever gets no answer gets 0."""
+        self.b.store(I64(0), self.answer)
+        self.call(ASK + what, I32, tensor, self.answer)
+        return self.b.load(self.answer, typ=typ)
+
+    def need(self, x: ir.Value, y: ir.Value) -> None:
+        """Go on if x and y are the same; else the answer is no."""
+        go_on = self.fn.append_basic_block()
+        self.b.cbranch(self.b.icmp_signed("==", x, y), go_on, self.no)
+        self.b.position_at_end(go_on)
+
+    def loop(self, n: ir.Value, body: Callable[[ir.Value], None]) -> None:
+        """for (i = 0; i < n; i++) body(i)"""
+        start, head = self.b.block, self.fn.append_basic_block()
+        self.b.branch(head)
+        self.b.position_at_end(head)
+        i = self.b.phi(I64)
+        i.add_incoming(I64(0), start)
+        inside, done = self.fn.append_basic_block(), self.fn.append_basic_block()
+        self.b.cbranch(self.b.icmp_signed("<", i, n), inside, done)
+        self.b.position_at_end(inside)
+        body(i)
+        i.add_incoming(self.b.add(i, I64(1)), self.b.block)
+        self.b.branch(head)
+        self.b.position_at_end(done)
+
+    def each_row(self, body: Callable[[ir.Value], None]) -> None:
+        """body(row) for every tensor of the table; then the answer is yes."""
+        self.loop(self.rows, lambda i: body(self.slot(self.table, self.b.mul(i, self.width))))
+        self.b.ret(I64(1))
+
+
+class _Look(_Function):
+    """Whether parameters and gradients are plain memory of the dtype and form that the table was
+    made for, and states where they were; notes in the table where the former are."""
+
+    def row(self, row: ir.Value) -> None:
+        b = self.b
+        param = self.word(row, at.HANDLE, PTR)
+        self.plain(row, param, at.PARAM)
+        self.plain(row, self.call(GRAD, PTR, b.load(param, typ=PTR)), at.GRAD)
+        handles = self.slot(row, b.sub(self.width, self.states))
+
+        def state(k: ir.Value) -> None:
+            is_at = self.ask("get_data_ptr", self.word(handles, k, PTR), I64)
+            self.need(is_at, self.word(self.slot(row, at.FIRST_STATE), k))
+
+        self.loop(self.states, state)
+
+    def plain(self, row: ir.Value, tensor: ir.Value, column: int) -> None:
+        b = self.b
+        self.need(self.ask("is_defined", tensor, I8), I8(1))  # first: of nothing, nothing is known
+        self.need(self.ask("get_layout", tensor, I32), I32(0))  # not sparse
+        self.need(self.ask("get_device_type", tensor, I32), I32(0))
+        self.need(b.sext(self.ask("get_dtype", tensor, I32), I64), self.dtype)
+        self.need(b.zext(self.call(IS_NEG, I8, tensor), I64), I64(0))
+        form = self.word(row, at.FORM, PTR)
+        dims = self.word(form, 0)
+        self.need(self.ask("get_dim", tensor, I64), dims)
+        sizes, strides = (self.ask(f"get_{x}", tensor, PTR) for x in ("sizes", "strides"))
+
+        def dimension(k: ir.Value) -> None:
+            size = self.word(sizes, k)
+            at_size = b.add(k, I64(1))
+            self.need(size, self.word(form, at_size))
+            # The stride of a size of 1 can be anything.
+            stride = self.word(form, b.add(at_size, dims))
+            alone = b.icmp_signed("==", size, I64(1))
+            self.need(b.select(alone, stride, self.word(strides, k)), stride)
+
+        self.loop(dims, dimension)
+        address = self.ask("get_data_ptr", tensor, I64)
+        self.need(b.zext(b.icmp_signed("==", address, I64(0)), I64), I64(0))
+        b.store(address, self.slot(row, column))
+
+
+class _Count(_Function):
+    """Each parameter has taken one step more, and a graph of autograd that saved it must notice:
+    kernels write behind autograd's back."""
+
+    def row(self, row: ir.Value) -> None:
+        self.call(BUMP, ir.VoidType(), self.word(row, at.HANDLE, PTR))
+        step = self.word(row, at.STEP, PTR)
+        self.b.store(self.b.add(self.b.load(step, typ=I64), I64(1)), step)
+
+
+@dataclass(frozen=True)
+class Native:
+    """The compiled functions, each of the address of a table's context."""
+
+    look: Callable[[int], int]  # not 0: all is as the kernel needs it
+    count: Callable[[int], int]
+    inside: int  # bytes from the address of a Python tensor to the at::Tensor in it
+    engine: Any  # owns the code
+
+    def handle(self, x: Tensor) -> int:
+        """Where the at::Tensor of a Python tensor is, for as long as that lives."""
+        return id(x) + self.inside
+
+
+DTYPES: dict[torch.dtype, int] = {}  # torch's own numbers, as its C interface has them
+
+
+def _resolve(names: Sequence[str]) -> None:
+    """Tell the compiler where torch's functions are; AttributeError or OSError if one is not."""
+    here = os.path.join(os.path.dirname(torch.__file__), "lib")
+    end = ".dylib" if sys.platform == "darwin" else ".so"
+    libraries = [ctypes.CDLL(os.path.join(here, f"lib{x}{end}")) for x in ("torch_cpu", "c10")]
+
+    def find(name: str) -> Any:
+        return getattr(libraries[not hasattr(libraries[0], name)], name)
+
+    for name in names:
+        llvm.add_symbol(name, ctypes.cast(find(name), ctypes.c_void_p).value)
+    for dtype in ("float32", "float64"):
+        DTYPES[getattr(torch, dtype)] = int(find(f"{ASK}dtype_{dtype}")())
+
+
+def _inside() -> int:
+    """How far inside a Python tensor its at::Tensor is: one pointer, which `_cdata` tells."""
+    x = torch.empty(3)
+    size = torch._C.TensorBase.__basicsize__
+    (place,) = np.flatnonzero(np.frombuffer(ctypes.string_at(id(x), size), np.int64) == x._cdata)
+    return 8 * int(place)
+
+
+def _compiled() -> Native:
+    module = ir.Module(name="look")
+    for kind, name in ((_Look, "look"), (_Count, "count")):
+        function = kind(module, name)
+        function.each_row(function.row)
+    _resolve([f.name for f in module.functions if f.is_declaration])
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(str(module)), host_machine())
+    engine.finalize_object()
+    # PYFUNCTYPE keeps Python's lock: nobody exchanges a gradient meanwhile.
+    prototype = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+    look, count = (prototype(engine.get_function_address(name)) for name in ("look", "count"))
+    return Native(look, count, _inside(), engine)
+
+
+def _row(native: Native, p: Tensor, state: Tensor, like: Tensor) -> tuple[Any, ...]:
+    """A table of one row, for a trial."""
+    step, shape = np.zeros(1, np.int64), np.array(form(like), np.int64)
+    row = np.zeros(at.FIRST_STATE + 2, np.int64)
+    row[[at.HANDLE, at.FORM, at.STEP]] = native.handle(p), shape.ctypes.data, step.ctypes.data
+    row[-2:] = state.data_ptr(), native.handle(state)
+    context = np.zeros(at.CONTEXT_WORDS, np.int64)
+    context[[at.TENSORS, at.ROW_WORDS]] = row.ctypes.data, len(row)
+    context[[at.ROW_COUNT, at.ROW_STATES, at.ROW_DTYPE]] = 1, 1, DTYPES[like.dtype]
+    return context, row, step, shape
+
+
+def _works(native: Native) -> bool:
+    """Whether the answers are right for gradients of every kind that may turn up."""
+    like = torch.zeros(2, 3, 1)
+    state = torch.zeros(2, 3, 1)
+
+    def answer(grad: Tensor | None, data: Tensor = like, moved: bool = False) -> bool:
+        p = torch.nn.Parameter(data.clone(memory_format=torch.preserve_format))
+        try:
+            p.grad = grad
+        except RuntimeError:  # so it cannot come to be of another shape or dtype, but so it can
+            p.grad = torch.zeros_like(p)
+            p.grad.data = grad  # type: ignore[assignment]
+        context, row, step, _shape = _row(native, p, state, like)
+        row[-2] += 8 * moved
+        said = bool(native.look(context.ctypes.data))
+        version = p._version
+        native.count(context.ctypes.data)
+        if step[0] != 1 or p._version != version + 1:
+            return not said
+        if said and (row[at.PARAM], row[at.GRAD]) != (p.data_ptr(), p.grad.data_ptr()):  # type: ignore[union-attr]
+            return False
+        return said
+
+    good = [torch.ones(2, 3, 1), torch.ones(8)[2:].view(2, 3, 1), torch.ones(2, 3, 2)[:, :, :1]]
+    good[2] = good[2].contiguous().as_strided((2, 3, 1), (3, 1, 77))
+    bad = [
+        None, torch.ones(2, 3), torch.ones(3, 2, 1), torch.ones(3, 2, 1).transpose(0, 1),
+        torch.ones(2, 3, 1, dtype=torch.float64), torch.ones(2, 3, 1).to_sparse(),
+        torch._neg_view(torch.ones(2, 3, 1)),
+    ]  # fmt: skip
+    return (
+        all(map(answer, good))
+        and not any(map(answer, bad))
+        and not answer(good[0], moved=True)
+        and not answer(good[0], torch.ones(3, 2, 1).transpose(0, 1))
+        and not answer(good[0], torch.ones(2, 3, 1, dtype=torch.float64))
+    )
+
+
+@functools.cache
+def native() -> Native | None:
+    """The functions, or None where torch's libraries do not have what they need."""
+    try:
+        made = _compiled()
+    except (AttributeError, OSError, ValueError):
+        return None
+    return made if _works(made) else None

@@ -1,0 +1,158 @@
+"""Who steps: an optimizer's parameters with their groups, states and backends, kept from step to
+step for as long as nobody changes groups, choices or states."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import checks
+from .backend import eager, select
+from .backend.cpu import run as cpu
+from .backend.member import Member, Moved, real
+from .checkpoint import ParamState, States
+from .program import Program, Programs
+
+Group = dict[str, Any]
+
+
+class LineUp:
+    """Taken when a step finds that there is none or that it is `stale`."""
+
+    def __init__(
+        self, programs: Programs, backend: str | None, groups: Sequence[Group], state: States
+    ) -> None:
+        self._programs = programs
+        self._backend = backend
+        self._groups = groups
+        self._roster: list[Tensor] = [p for group in groups for p in group["params"]]
+        self._group_of = [group for group in groups for _ in group["params"]]
+        # Whatever is not a plain number (None, words, truths, tuples) may choose the kernel.
+        keys = (*programs.rule.hyper, "maximize", "differentiable")
+        self._were = []
+        for group in groups:
+            chosen = [key for key in keys if not checks.is_number(checks.plain(group[key]))]
+            choose = operator.itemgetter(*chosen)
+            self._were.append((group, list(group["params"]), choose, choose(group)))
+        # The memory is NumPy's, so that it stays where it is if a step is moved (share_memory_).
+        self._counts = counts = np.zeros(len(self._roster), np.int64)
+        self._steps = steps = torch.from_numpy(counts)
+        self._steps_at = steps.data_ptr()
+        for i, p in enumerate(self._roster):
+            if p in state:
+                held = ParamState(state, state[p])
+                counts[i] = int(held.get("step", 1 if held else 0))
+                dict.__setitem__(held, "step", steps[i])
+                dict.__setitem__(state, p, held)
+        self._present: list[bool] = []
+        self._batch: cpu.Batch | None = None
+        self._absent: list[Tensor] = []
+        self._native = False  # whether the cpu backend runs all that are present
+        self._state, state.stale = state, False
+
+    def stale(self, groups: Sequence[Group], state: Any) -> bool:
+        """Whether groups, their parameters, their choices or a state changed since."""
+        if self._state is not state or state.stale or self._groups is not groups:
+            return True
+        if self._steps.data_ptr() != self._steps_at or len(groups) != len(self._were):
+            return True
+        for group, (was, params, choose, choices) in zip(groups, self._were):  # noqa: B905 - speed
+            now = group["params"]
+            if group is not was or choose(group) != choices or len(now) != len(params):
+                return True
+            if not all(map(operator.is_, now, params)):
+                return True
+        return False
+
+    def step(self) -> None:
+        """One step of every parameter that has a gradient; nothing is changed if this raises."""
+        # Mostly all is as it was, at most with gradients at other addresses: one look tells.
+        same = self._native and (not self._absent or all(p.grad is None for p in self._absent))
+        if same and self._batch.again():  # type: ignore[union-attr]
+            return
+        grads: list[Any] = [p.grad for p in self._roster]
+        present = [g is not None for g in grads]
+        if present != self._present:
+            self._call_up(present)
+        here = [grads[i] for i in self._at]
+        try:
+            self._run(here)
+        except Moved:  # nothing has been changed yet
+            self._call_up(present)
+            self._run(here)
+        self._counts[self._at] += 1
+
+    # Stepping, asking everything anew
+
+    def _run(self, grads: list[Tensor]) -> None:
+        for k, member in self._eager:
+            member.stay()
+            self._check_gradient(k, grads[k])
+        if self._batch is not None:
+            self._batch.run([grads[k] for k in self._cpu], self._check_native)
+        for k, member in self._eager:
+            eager.advance(self._programs.rule, member, grads[k])
+
+    def _call_up(self, present: list[bool]) -> None:
+        """Prepare a step for the parameters that have a gradient: nothing is changed by it."""
+        self._at = [i for i, here in enumerate(present) if here]
+        programs: dict[tuple[int, int], Program] = {}
+        members, where = [], []
+        state = self._state
+        for i in self._at:
+            p, group = self._roster[i], self._group_of[i]
+            if p not in state:
+                dict.__setitem__(state, p, ParamState(state, {"step": self._steps[i]}))
+            key = (id(group), real(p.detach()).ndim)
+            if key not in programs:
+                programs[key] = self._programs.get(group, key[1])
+            member = Member(p, group, state[p], int(self._counts[i]), programs[key])
+            for name in member.program.states:
+                if name in member.state:
+                    member.fit(name)
+            members.append(member)
+            differentiable = bool(group["differentiable"])
+            where.append(select.choose(p, self._backend, differentiable, partial(self.describe, i)))
+        self._eager = [(k, m) for k, m in enumerate(members) if where[k] == "eager"]
+        self._cpu = [k for k, name in enumerate(where) if name == "cpu"]
+        native = [members[k] for k in self._cpu]
+        self._batch = cpu.Batch(native) if native else None
+        self._absent = [p for p, here in zip(self._roster, present, strict=True) if not here]
+        self._native = bool(native) and not self._eager
+        self._present = present
+
+    # Gradients that cannot be
+
+    def describe(self, i: int) -> str:
+        """A parameter as errors name it."""
+        group = self._group_of[i]
+        place = next(k for k, p in enumerate(group["params"]) if p is self._roster[i])
+        number = next(k for k, g in enumerate(self._groups) if g is group)
+        names = group.get("param_names")
+        name = f" ({names[place]!r})" if names else ""
+        return f"parameter {place} of group {number}{name}, shape {tuple(self._roster[i].shape)}"
+
+    def _check_native(self, i: int, g: Tensor) -> None:
+        self._check_gradient(self._cpu[i], g)
+
+    def _check_gradient(self, k: int, g: Tensor) -> None:
+        p = self._roster[self._at[k]]
+        if g.layout is not torch.strided:
+            raise ValueError(
+                f"{self.describe(self._at[k])}: its gradient is sparse ({g.layout}), which "
+                f"{self._programs.rule.name} cannot take: make the layer with sparse=False"
+            )
+        for what, given, wanted in (
+            ("shape", tuple(g.shape), tuple(p.shape)),
+            ("dtype", g.dtype, p.dtype),
+            ("device", g.device, p.device),
+        ):
+            if given != wanted:
+                name = self.describe(self._at[k])
+                raise ValueError(f"{name}: its gradient has {what} {given}; allowed is {wanted}")
