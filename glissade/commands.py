@@ -137,8 +137,8 @@ def code(
     assembly: bool,
 ) -> str:
     """The code of one kernel, with a comment that says which one it is."""
-    from .backend.cpu.compile import compile_plan, openmp, vector_bytes
-    from .backend.cpu.emit import emit
+    from .backend.cpu.compile import compile_plan, vector_bytes
+    from .backend.cpu.emit import emit, module
 
     known = facts(entry.bind(**given), rank)
     at = known.usual if leaf is None else leaf
@@ -154,7 +154,7 @@ def code(
     if assembly:
         text = compile_plan(plan, dtype).assembly
     else:
-        text, _ = emit(plan, dtype, vector_bytes(), openmp())
+        text = module((x.name, x) for x in emit(plan, dtype, vector_bytes()))
     return "\n".join([*(f"{mark} {line}" for line in head), text.strip()])
 
 

@@ -163,7 +163,7 @@ def _sections(out: Console, cases: Sequence[Case], kernels: Sequence[Compiling])
         _say(out, "\nMemory that a step takes for a moment")
         out.print(peaks, highlight=False)
     if kernels:
-        _say(out, "\nFrom nothing to the first step of a layer, and kernels compiled after it")
+        _say(out, "\nFrom nothing to the first step of a layer, and stages compiled after it")
         out.print(table.compile_times(out, kernels), highlight=False)
 
 

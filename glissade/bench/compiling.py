@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from .. import registry
-from ..backend.cpu.compile import _compile_ir
+from ..backend.cpu.compile import compiled, forget
 from ..checks import is_number
 from ..registry import Entry
 from .timing import undisturbed
@@ -28,17 +28,12 @@ class Compiling:
     rule: str
     variant: str
     ms: float  # from nothing to the end of the first step, less a later step
-    kernels: int
-    again: int  # kernels compiled after the first step
+    stages: int
+    again: int  # stages compiled after the first step
 
     def record(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
-
-
-def compiled() -> int:
-    """Kernels compiled since the cache was cleared."""
-    return _compile_ir.cache_info().misses
 
 
 def _layer(*shapes: tuple[int, ...]) -> list[torch.Tensor]:
@@ -55,21 +50,21 @@ def compiling(entry: Entry, variant: str, repeat: int = 3) -> Compiling:
     for _ in range(repeat):
         params = _layer(*LIKE_A_LAYER)
         with undisturbed():
-            _compile_ir.cache_clear()
+            forget()
             start = time.perf_counter()
             opt = entry.optimizer(params, backend="cpu", **hyper)
             opt.step()
             first = time.perf_counter() - start
-            kernels = compiled()
+            stages = compiled()
             start = time.perf_counter()
             opt.step()
             times.append(first - (time.perf_counter() - start))
     again = changes(entry, **hyper)
-    return Compiling(entry.name, variant, 1e3 * statistics.median(times), kernels, again)
+    return Compiling(entry.name, variant, 1e3 * statistics.median(times), stages, again)
 
 
 def changes(entry: Entry, **hyper: Any) -> int:
-    """Kernels compiled when lr and other numbers, shapes, groups or models change: none."""
+    """Stages compiled when lr and other numbers, shapes, groups or models change: none."""
     opt = entry.optimizer(_layer(*LIKE_A_LAYER), backend="cpu", **hyper)
     opt.step()
     before = compiled()

@@ -66,7 +66,7 @@ def goals(cases: Sequence[Case], kernels: Sequence[Compiling]) -> Iterator[Goal]
         name = f"{slowest.rule} {slowest.variant}".strip()
         yield Goal(f"compiling, the slowest is {name}", slowest.ms, 150.0, True, " ms")
         again = sum(k.again for k in kernels)
-        yield Goal("kernels compiled again when lr, shapes or groups change", again, 0, True)
+        yield Goal("stages compiled again when lr, shapes or groups change", again, 0, True)
     for shape in ("gpt2", "small"):
         peaks = [(c.ours.peak_bytes, c.rule) for c in cases if c.shape == shape and c.ours]
         known = [(peak, rule) for peak, rule in peaks if peak is not None]

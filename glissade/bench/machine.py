@@ -12,7 +12,8 @@ import llvmlite
 import torch
 
 from .. import __version__
-from ..backend.cpu.compile import openmp, vector_bytes
+from ..backend.cpu.compile import vector_bytes
+from ..backend.cpu.team import openmp
 
 
 @dataclass(frozen=True)

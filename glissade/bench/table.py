@@ -115,13 +115,13 @@ def peaks(console: Console, cases: Sequence[Case]) -> Table | None:
 
 def compile_times(console: Console, kernels: Sequence[Compiling]) -> Table:
     """One line a rule, its slowest variant."""
-    shown = _table(console, "rule", "slowest variant", "ms", "kernels", "compiled again")
+    shown = _table(console, "rule", "slowest variant", "ms", "stages", "compiled again")
     for rule in dict.fromkeys(k.rule for k in kernels):
         own = [k for k in kernels if k.rule == rule]
         worst = max(own, key=lambda k: k.ms)
         again = sum(k.again for k in own)
         shown.add_row(
-            rule, worst.variant or NONE, f"{worst.ms:.0f}", str(worst.kernels), str(again)
+            rule, worst.variant or NONE, f"{worst.ms:.0f}", str(worst.stages), str(again)
         )
     return shown
 

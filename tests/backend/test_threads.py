@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glissade import Optimizer, Rule, rules, wrappers
-from glissade.backend.cpu import compile as compiling
 from glissade.backend.cpu import threads
+from glissade.backend.cpu.team import openmp as has_openmp
 from tests.cases import bits, engine, leaf, normal
 
 RULES: dict[str, Rule] = {
@@ -90,7 +90,7 @@ def test_small_problems_stay_on_the_calling_thread() -> None:
 
 
 def test_the_team_is_torchs_own_openmp() -> None:
-    if not compiling.openmp():
+    if not has_openmp():
         pytest.skip("torch has brought no OpenMP with GNU's interface")
     with open("/proc/self/maps") as maps:
         libraries = {line.split()[-1] for line in maps if "omp" in line.split("/")[-1]}

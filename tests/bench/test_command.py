@@ -56,13 +56,13 @@ def test_quick_run_writes_what_it_shows(tmp_path: Path) -> None:
     assert adamw["gb_per_s"] == pytest.approx(28 * 17_466 / adamw["ours"]["us"] / 1e3)
     assert lamb["passes"] == {"3r1w": 1.0, "4r2w": 1.0}
     assert lamb["peers"] == {}
-    assert [(k["rule"], k["kernels"], k["again"]) for k in record["compile"]] == [
+    assert [(k["rule"], k["stages"], k["again"]) for k in record["compile"]] == [
         ("adamw", 1, 0),
-        ("lamb", 1, 0),
+        ("lamb", 3, 0),
     ]
     for goal in record["goals"]:
         assert set(goal) == {"what", "value", "limit", "at_most", "unit", "met"}
-    for word in ("adamw", "lamb", "µs a step", "% floor", "fused", "kernels", "Goals", str(file)):
+    for word in ("adamw", "lamb", "µs a step", "% floor", "fused", "stages", "Goals", str(file)):
         assert word in result.output
 
 

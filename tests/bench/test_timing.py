@@ -81,9 +81,9 @@ def test_peak_sees_what_is_freed_again() -> None:
     assert (memory.peak(lambda: (x + 1).sum()) or 0) > 50e6
 
 
-def test_compiling_counts_kernels() -> None:
+def test_compiling_counts_stages() -> None:
     result = compiling(registry.lookup("radam"), "paper", repeat=1)
-    assert result.kernels == 2
+    assert result.stages == 2
     assert result.again == 0
     assert result.ms > 0
 

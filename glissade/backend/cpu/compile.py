@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import glob
-import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import llvmlite.binding as llvm
-import torch
+import numpy as np
+import numpy.typing as npt
 
 from ...plan import Plan
-from .emit import OPENMP, emit
+from .emit import Text, emit, module
 
 
 @functools.cache
@@ -23,7 +23,7 @@ def vector_bytes() -> int:
     return 64 if features.get("avx512f") else 32 if features.get("avx2") else 16
 
 
-def host_machine() -> llvm.TargetMachine:
+def _machine() -> llvm.TargetMachine:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     features = llvm.get_host_cpu_features().flatten()
@@ -33,42 +33,32 @@ def host_machine() -> llvm.TargetMachine:
     )
 
 
-@functools.cache
-def openmp() -> bool:
-    """Whether the OpenMP runtime that torch runs on can be called; its team is shared, not doubled.
+@dataclass(frozen=True)
+class Compiled:
+    """The machine code of one stage."""
 
-    Two teams on the same cores get in each other's way: OpenMP's threads spin for a while after
-    each of torch's own kernels.
-    """
-    here = os.path.dirname(torch.__file__)
-    for path in glob.glob(os.path.join(here, "lib", "lib*omp*.so*")) + glob.glob(
-        os.path.join(os.path.dirname(here), "torch.libs", "lib*omp*.so*")
-    ):
-        try:
-            library = ctypes.CDLL(path, mode=os.RTLD_NOW | getattr(os, "RTLD_NOLOAD", 0))
-            found = {name: ctypes.cast(getattr(library, name), ctypes.c_void_p) for name in OPENMP}
-        except (OSError, AttributeError):
-            continue  # not loaded by torch, or another runtime than GNU's interface
-        for name, address in found.items():
-            llvm.add_symbol(name, address.value)
-        return True
-    return False
+    address: int
+    run: Any  # run(context, part), for Python
+    engine: llvm.ExecutionEngine  # owns the code: must outlive the pointers
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """Compiled code: `run(context)`, `run_team(context, threads)` where OpenMP is, the stages."""
+    """The compiled stages of a plan, in order."""
 
-    run: Any
-    run_team: Any | None
-    stages: tuple[Any, ...]  # stage(context, part)
-    ir: str
-    engine: llvm.ExecutionEngine  # owns the code: must outlive the pointers
+    stages: tuple[Compiled, ...]
+    addresses: npt.NDArray[np.int64]
+    texts: Sequence[Text]
+
+    @property
+    def ir(self) -> str:
+        """The intermediate code as text."""
+        return module((text.name, text) for text in self.texts)
 
     @property
     def assembly(self) -> str:
         """The machine code as text."""
-        machine = host_machine()
+        machine = _machine()
         return str(machine.emit_assembly(_optimised(self.ir, machine)))
 
 
@@ -87,26 +77,48 @@ def _optimised(ir: str, machine: llvm.TargetMachine) -> llvm.ModuleRef:
     return module
 
 
-@functools.cache
-def _compile_ir(ir: str, stages: tuple[str, ...]) -> Kernel:
-    machine = host_machine()
+def link(ir: str) -> llvm.ExecutionEngine:
+    """The machine code of a module, ready to be called; it lives as long as the engine does."""
+    machine = _machine()
     engine = llvm.create_mcjit_compiler(_optimised(ir, machine), machine)
     engine.finalize_object()
+    return engine
 
-    def function(name: str, *args: type) -> Any:
-        return ctypes.CFUNCTYPE(None, *args)(engine.get_function_address(name))
 
-    word = ctypes.c_void_p
-    team = function("run_team", word, ctypes.c_int64) if '@"run_team"' in ir else None
-    return Kernel(
-        run=function("run", word),
-        run_team=team,
-        stages=tuple(function(name, word, ctypes.c_int64) for name in stages),
-        ir=ir,
-        engine=engine,
-    )
+_known: dict[str, Compiled] = {}  # every stage of this process, by its text
+_PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
+
+
+def compile_plans(wanted: Iterable[tuple[Plan, str]]) -> list[Kernel]:
+    """The kernels of plans for a dtype each.
+
+    All at once, because that takes less time, and what plans have in common once in a process.
+    """
+    emitted = [emit(plan, dtype, vector_bytes()) for plan, dtype in wanted]
+    new = {x.body: x for texts in emitted for x in texts if x.body not in _known}
+    if new:
+        named = {f"stage_{k}": text for k, text in enumerate(new.values())}
+        engine = link(module(named.items()))
+        for name, text in named.items():
+            address = engine.get_function_address(name)
+            _known[text.body] = Compiled(address, _PROTOTYPE(address), engine)
+    kernels = []
+    for texts in emitted:
+        stages = tuple(_known[x.body] for x in texts)
+        kernels.append(Kernel(stages, np.array([x.address for x in stages], np.int64), texts))
+    return kernels
 
 
 def compile_plan(plan: Plan, dtype: str) -> Kernel:
-    """The kernel of a plan; the same code is compiled once in a process."""
-    return _compile_ir(*emit(plan, dtype, vector_bytes(), openmp()))
+    """The kernel of one plan."""
+    return compile_plans([(plan, dtype)])[0]
+
+
+def compiled() -> int:
+    """Stages compiled since `forget`."""
+    return len(_known)
+
+
+def forget() -> None:
+    """Compile everything anew: to time it."""
+    _known.clear()

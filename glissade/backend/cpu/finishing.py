@@ -40,8 +40,11 @@ class Finishing(Stage):
         self.loop(first, last, 1, lambda i: self._tensor(work, i))
         self.b.ret_void()
 
-    def _tensor(self, work: Finish, tensor: ir.Value) -> None:
-        self.read_columns(tensor)
+    def _tensor(self, work: Finish, index: ir.Value) -> None:
+        with self.tensor(index):
+            self._values(work)
+
+    def _values(self, work: Finish) -> None:
         for n in work.values:
             if n.kind is Kind.TENSOR:
                 x = self._per_tensor(n)
@@ -160,7 +163,7 @@ class Finishing(Stage):
         def after(nest: Nest) -> None:
             x = self.v.total(self.b, self.b.load(place, typ=self.v.of(F64)))
             x = self.v.convert(self.b, x, self.v.scalar)
-            self.b.store(x, self.slot(self.column(self.layout.temps[n]), nest.outer))
+            self.b.store(x, self.at(self.column(self.layout.temps[n]), nest.outer))
 
         self.over(
             arg.kind,

@@ -14,9 +14,9 @@ from ...plan import Plan
 
 # The context, one array per call; what begins with ROW is for `look.py`.
 (
-    CHUNKS, TENSORS, PARTIALS, CHUNK_BOUNDS, TENSOR_BOUNDS, PARTS,
+    CHUNKS, TENSORS, PARTIALS, CHUNK_BOUNDS, TENSOR_BOUNDS, PARTS, STAGES, STAGE_COUNT,
     ROW_COUNT, ROW_WORDS, ROW_STATES, ROW_DTYPE, CONTEXT_WORDS,
-) = range(11)  # fmt: skip
+) = range(13)  # fmt: skip
 
 # A chunk: a range of elements (flat plans) or rows of one tensor; `piece` counts the chunks of one
 # matrix, so that the partial sums of columns have a place each.
@@ -24,10 +24,11 @@ CHUNK_TENSOR, CHUNK_LO, CHUNK_HI, CHUNK_PIECE = range(4)
 CHUNK_WORDS = 4
 
 # A tensor: sizes, then pointers, the last of them for `look.py`: the parameter's at::Tensor, the
-# form it has, its count of steps, and in the last columns each state's at::Tensor.
+# form it has, its count of steps. Then what a plan keeps, and last its states: the address of each,
+# and each one's at::Tensor.
 (
     N, C, R, B, A, ROWS, MATRICES, ROWS_PER_SLICE, CHUNK0, CHUNK_COUNT, PIECES,
-    HOST, SCALARS, PARAM, GRAD, HANDLE, FORM, STEP, FIRST_STATE,
+    HOST, SCALARS, PARAM, GRAD, HANDLE, FORM, STEP, FIRST_KEPT,
 ) = range(19)  # fmt: skip
 
 
@@ -38,11 +39,6 @@ class Layout:
     plan: Plan
 
     @cached_property
-    def states(self) -> dict[str, int]:
-        """Column of each state's pointer."""
-        return {name: FIRST_STATE + i for i, name in enumerate(self.plan.states)}
-
-    @cached_property
     def kept(self) -> tuple[Node, ...]:
         """Every value that a finish computes."""
         return tuple(n for f in self.plan.finishes for n in f.values)
@@ -50,16 +46,26 @@ class Layout:
     @cached_property
     def temps(self) -> dict[Node, int]:
         """Column of the pointer to each kept value that is an array (rows, columns ...)."""
-        first = FIRST_STATE + len(self.states)
         arrays = [n for n in self.kept if n.kind is not Kind.TENSOR]
-        return {n: first + i for i, n in enumerate(arrays)}
+        return {n: FIRST_KEPT + i for i, n in enumerate(arrays)}
 
     @cached_property
     def column_sums(self) -> dict[Node, int]:
         """Column of the pointer to the partial sums of each sum per column, in double."""
-        first = FIRST_STATE + len(self.states) + len(self.temps)
+        first = FIRST_KEPT + len(self.temps)
         sums = [n for p in self.plan.passes for n in p.sums if n.kind is Kind.COLUMN]
         return {n: first + i for i, n in enumerate(sums)}
+
+    @property
+    def first_state(self) -> int:
+        """Column of the first state's pointer: after what is kept, so that plans with other states
+        may have stages in common."""
+        return FIRST_KEPT + len(self.temps) + len(self.column_sums)
+
+    @cached_property
+    def states(self) -> dict[str, int]:
+        """Column of each state's pointer."""
+        return {name: self.first_state + i for i, name in enumerate(self.plan.states)}
 
     @cached_property
     def scalars(self) -> dict[Node, int]:
@@ -87,10 +93,5 @@ class Layout:
 
     @property
     def words(self) -> int:
-        """Columns of the tensor table that a kernel reads."""
-        return FIRST_STATE + len(self.states) + len(self.temps) + len(self.column_sums)
-
-    @property
-    def row_words(self) -> int:
         """Columns of the tensor table."""
-        return self.words + len(self.states)
+        return self.first_state + 2 * len(self.states)

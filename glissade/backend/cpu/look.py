@@ -25,7 +25,8 @@ from llvmlite import ir
 from torch import Tensor
 
 from . import layout as at
-from .compile import host_machine
+from .code import Code
+from .compile import link
 from .vector import I32, I64, PTR
 
 # What tells of a tensor: by torch's C interface (it stores the answer, and returns not 0 if it
@@ -42,36 +43,29 @@ def form(x: Tensor) -> list[int]:
     return [x.ndim, *x.shape, *x.stride()]
 
 
-class _Function:
+class _Walk(Code):
     """One function being written, of (context): the table's rows one after the other."""
 
     def __init__(self, module: ir.Module, name: str) -> None:
-        self.module = module
-        self.fn = ir.Function(module, ir.FunctionType(I64, [PTR]), name)
-        self.b = ir.IRBuilder(self.fn.append_basic_block())
+        super().__init__(module, name, [PTR], I64)
         self.no = self.fn.append_basic_block("no")
         ir.IRBuilder(self.no).ret(I64(0))
         self.answer = self.b.alloca(I64)
         context = self.fn.args[0]
-        self.table = self.word(context, at.TENSORS, PTR)
         self.width = self.word(context, at.ROW_WORDS)
         self.states = self.word(context, at.ROW_STATES)
         self.dtype = self.word(context, at.ROW_DTYPE)
-        self.rows = self.word(context, at.ROW_COUNT)
+        table, count = self.word(context, at.TENSORS, PTR), self.word(context, at.ROW_COUNT)
+        self.each(count, lambda i: self.row(self.slot(table, self.b.mul(i, self.width))))
+        self.b.ret(I64(1))
 
-    def slot(self, base: ir.Value, index: int | ir.Value) -> ir.Value:
-        """The address of the `index`-th word from `base` on."""
-        index = I64(index) if isinstance(index, int) else index
-        return self.b.gep(base, [index], source_etype=I64)
+    def row(self, row: ir.Value) -> None:
+        """What there is to do for one tensor."""
+        raise NotImplementedError
 
-    def word(self, base: ir.Value, index: int | ir.Value, typ: ir.Type = I64) -> ir.Value:
-        return self.b.load(self.slot(base, index), typ=typ)
-
-    def call(self, name: str, returns: ir.Type, *args: ir.Value) -> ir.Value:
-        """A function of torch's."""
-        typ = ir.FunctionType(returns, [a.type for a in args])
-        fn = self.module.globals.get(name) or ir.Function(self.module, typ, name)
-        return self.b.call(fn, args)
+    def each(self, n: ir.Value, body: Callable[[ir.Value], None]) -> None:
+        """for (i = 0; i < n; i++) body(i)"""
+        self.loop(I64(0), n, 1, body)
 
     def ask(self, what: str, tensor: ir.Value, typ: ir.Type) -> ir.Value:
         """What torch says of a tensor; whoever gets no answer gets 0."""
@@ -85,28 +79,8 @@ class _Function:
         self.b.cbranch(self.b.icmp_signed("==", x, y), go_on, self.no)
         self.b.position_at_end(go_on)
 
-    def loop(self, n: ir.Value, body: Callable[[ir.Value], None]) -> None:
-        """for (i = 0; i < n; i++) body(i)"""
-        start, head = self.b.block, self.fn.append_basic_block()
-        self.b.branch(head)
-        self.b.position_at_end(head)
-        i = self.b.phi(I64)
-        i.add_incoming(I64(0), start)
-        inside, done = self.fn.append_basic_block(), self.fn.append_basic_block()
-        self.b.cbranch(self.b.icmp_signed("<", i, n), inside, done)
-        self.b.position_at_end(inside)
-        body(i)
-        i.add_incoming(self.b.add(i, I64(1)), self.b.block)
-        self.b.branch(head)
-        self.b.position_at_end(done)
 
-    def each_row(self, body: Callable[[ir.Value], None]) -> None:
-        """body(row) for every tensor of the table; then the answer is yes."""
-        self.loop(self.rows, lambda i: body(self.slot(self.table, self.b.mul(i, self.width))))
-        self.b.ret(I64(1))
-
-
-class _Look(_Function):
+class _Look(_Walk):
     """Whether parameters and gradients are plain memory of the dtype and form that the table was
     made for, and states where they were; notes in the table where the former are."""
 
@@ -116,12 +90,13 @@ class _Look(_Function):
         self.plain(row, param, at.PARAM)
         self.plain(row, self.call(GRAD, PTR, b.load(param, typ=PTR)), at.GRAD)
         handles = self.slot(row, b.sub(self.width, self.states))
+        addresses = self.slot(row, b.sub(self.width, b.mul(I64(2), self.states)))
 
         def state(k: ir.Value) -> None:
             is_at = self.ask("get_data_ptr", self.word(handles, k, PTR), I64)
-            self.need(is_at, self.word(self.slot(row, at.FIRST_STATE), k))
+            self.need(is_at, self.word(addresses, k))
 
-        self.loop(self.states, state)
+        self.each(self.states, state)
 
     def plain(self, row: ir.Value, tensor: ir.Value, column: int) -> None:
         b = self.b
@@ -144,13 +119,13 @@ class _Look(_Function):
             alone = b.icmp_signed("==", size, I64(1))
             self.need(b.select(alone, stride, self.word(strides, k)), stride)
 
-        self.loop(dims, dimension)
+        self.each(dims, dimension)
         address = self.ask("get_data_ptr", tensor, I64)
         self.need(b.zext(b.icmp_signed("==", address, I64(0)), I64), I64(0))
         b.store(address, self.slot(row, column))
 
 
-class _Count(_Function):
+class _Count(_Walk):
     """Each parameter has taken one step more, and a graph of autograd that saved it must notice:
     kernels write behind autograd's back."""
 
@@ -202,12 +177,10 @@ def _inside() -> int:
 
 def _compiled() -> Native:
     module = ir.Module(name="look")
-    for kind, name in ((_Look, "look"), (_Count, "count")):
-        function = kind(module, name)
-        function.each_row(function.row)
+    _Look(module, "look")
+    _Count(module, "count")
     _resolve([f.name for f in module.functions if f.is_declaration])
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(str(module)), host_machine())
-    engine.finalize_object()
+    engine = link(str(module))
     # PYFUNCTYPE keeps Python's lock: nobody exchanges a gradient meanwhile.
     prototype = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
     look, count = (prototype(engine.get_function_address(name)) for name in ("look", "count"))
@@ -217,7 +190,7 @@ def _compiled() -> Native:
 def _row(native: Native, p: Tensor, state: Tensor, like: Tensor) -> tuple[Any, ...]:
     """A table of one row, for a trial."""
     step, shape = np.zeros(1, np.int64), np.array(form(like), np.int64)
-    row = np.zeros(at.FIRST_STATE + 2, np.int64)
+    row = np.zeros(at.FIRST_KEPT + 2, np.int64)
     row[[at.HANDLE, at.FORM, at.STEP]] = native.handle(p), shape.ctypes.data, step.ctypes.data
     row[-2:] = state.data_ptr(), native.handle(state)
     context = np.zeros(at.CONTEXT_WORDS, np.int64)

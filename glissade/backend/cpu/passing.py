@@ -25,10 +25,14 @@ class Passing(Stage):
         self.b.ret_void()
 
     def _chunk(self, work: Pass, chunks: ir.Value, i: ir.Value) -> None:
-        b = self.b
-        entry = b.gep(chunks, [b.mul(i, I64(at.CHUNK_WORDS))], source_etype=I64)
-        which, lo, hi, piece = (self.word(entry, k) for k in range(at.CHUNK_WORDS))
-        self.read_columns(which)
+        entry = self.slot(chunks, self.b.mul(i, I64(at.CHUNK_WORDS)))
+        which, *range_and_piece = (self.word(entry, k) for k in range(at.CHUNK_WORDS))
+        with self.tensor(which):
+            self._sweep(work, i, *range_and_piece)
+
+    def _sweep(
+        self, work: Pass, chunk: ir.Value, lo: ir.Value, hi: ir.Value, piece: ir.Value
+    ) -> None:
         per_tensor = {n: self.accumulator() for n in work.sums if n.kind is Kind.TENSOR}
         per_row = {n: self.accumulator() for n in work.sums if n.kind is Kind.ROW}
         per_column = [n for n in work.sums if n.kind is Kind.COLUMN]
@@ -59,11 +63,12 @@ class Passing(Stage):
             for n, place in per_row.items():
                 x = self.v.total(self.b, self.b.load(place, typ=self.v.of(F64)))
                 x = self.v.convert(self.b, x, self.v.scalar)
-                self.b.store(x, self.slot(self.column(self.layout.temps[n]), nest.outer))
+                self.b.store(x, self.at(self.column(self.layout.temps[n]), nest.outer))
 
         if self.layout.plan.flat:
             self.base = lo  # one row: the chunk itself
-            self.nest(Kind.ELEMENT, I64(0), I64(1), b.sub(hi, lo), body, known=work.known)
+            length = self.b.sub(hi, lo)
+            self.nest(Kind.ELEMENT, I64(0), I64(1), length, body, known=work.known)
         else:
             length = self.column(at.C)
             self.nest(
@@ -71,7 +76,7 @@ class Passing(Stage):
             )
         if per_tensor:
             partials = self.word(self.context, at.PARTIALS, PTR)
-            start = self.b.mul(i, I64(self.layout.partial_words))
+            start = self.b.mul(chunk, I64(self.layout.partial_words))
             for n, place in per_tensor.items():
                 x = self.v.total(self.b, self.b.load(place, typ=self.v.of(F64)))
                 where = self.b.add(start, I64(self.layout.partials[n]))
@@ -79,7 +84,7 @@ class Passing(Stage):
 
     def place(self, kind: Kind, column: int, nest: Nest) -> ir.Value:
         if self.base is not None:
-            return self.slot(self.column(column), self.b.add(self.base, nest.inner))
+            return self.at(self.column(column), self.b.add(self.base, nest.inner))
         return super().place(kind, column, nest)
 
     def _column_sums(self, n: Node, nest: Nest, lo: ir.Value, piece: ir.Value) -> ir.Value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...program import Program
 from ..member import Member, Moved
-from .compile import Kernel, compile_plan
+from .compile import Kernel, compile_plans
 from .tables import Item, Table
 
 LOOK_AHEAD = 256  # leaves that are reached within so many steps are compiled at the first
@@ -41,16 +41,25 @@ class Lane:
         self._usual: tuple[int, Table] | None = None  # what ran last
         self._held: list[Tensor] = []  # every state in a table,
         self._held_at: list[int] = []  # and its address
-        for bucket in buckets:
-            for t in range(bucket.t + 1, bucket.t + LOOK_AHEAD):
-                self._kernel(program.choose(t, bucket.group))
 
-    def _kernel(self, leaf: int) -> Kernel:
-        kernels = self.program.kernels
-        name = str(self.dtype).removeprefix("torch.")
-        if ("cpu", name, leaf) not in kernels:
-            kernels["cpu", name, leaf] = compile_plan(self.program.plans[leaf], name)
-        return kernels["cpu", name, leaf]  # type: ignore[no-any-return]
+    def leaves(self) -> set[int]:
+        """The leaves that are reached soon."""
+        return {
+            self.program.choose(t, bucket.group)
+            for bucket in self.buckets
+            for t in range(bucket.t + 1, bucket.t + LOOK_AHEAD)
+        }
+
+    def kernel(self, leaf: int) -> Kernel:
+        """The kernel of a leaf."""
+        key = self.key(leaf)
+        if key not in self.program.kernels:
+            prepare([(self, leaf)])
+        return self.program.kernels[key]  # type: ignore[no-any-return]
+
+    def key(self, leaf: int) -> tuple[str, str, int]:
+        """Where the program keeps the kernel of a leaf."""
+        return "cpu", str(self.dtype).removeprefix("torch."), leaf
 
     def ready(self) -> list[Table]:
         """The tables of this step with the host's numbers filled in; changes no parameter."""
@@ -83,7 +92,7 @@ class Lane:
             raise Moved
 
     def _build(self, leaf: int, which: tuple[int, ...]) -> Table:
-        plan, kernel = self.program.plans[leaf], self._kernel(leaf)
+        plan, kernel = self.program.plans[leaf], self.kernel(leaf)
         items = []
         for place, i in enumerate(which):
             for index in self.buckets[i].members:
@@ -100,6 +109,14 @@ class Lane:
                 asked = (param, state["step"])
                 items.append(Item(tuple(param.shape), place, states, index, asked))
         return Table(plan, kernel, items, len(which), self.dtype)
+
+
+def prepare(wanted: Iterable[tuple[Lane, int]]) -> None:
+    """Compile the kernels of some leaves, all at once."""
+    new = [(lane, leaf) for lane, leaf in wanted if lane.key(leaf) not in lane.program.kernels]
+    kernels = compile_plans((lane.program.plans[leaf], lane.key(leaf)[1]) for lane, leaf in new)
+    for (lane, leaf), kernel in zip(new, kernels, strict=True):
+        lane.program.kernels[lane.key(leaf)] = kernel
 
 
 def in_place(p: Tensor, flat: bool) -> bool:
@@ -123,6 +140,7 @@ class Batch:
         self.members = members
         self.params = [m.param for m in members]
         self.lanes = _lanes(members)
+        prepare((lane, leaf) for lane in self.lanes for leaf in sorted(lane.leaves()))
         self.copied: set[int] = set()  # members whose memory no kernel can use as it is
         for lane in self.lanes:
             for bucket in lane.buckets:

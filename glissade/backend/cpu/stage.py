@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from llvmlite import ir
 
 from ...graph import Kind, Node
 from . import layout as at
+from .code import Code
 from .layout import Layout
 from .vector import F32, F64, I32, I64, PTR, Vectors
 
@@ -47,7 +49,7 @@ class Nest:
     at_inner: dict[Node, ir.Value] = field(default_factory=dict)
 
 
-class Stage:
+class Stage(Code):
     """What passes and finishes share: the table, the loops, the values of nodes."""
 
     def __init__(
@@ -56,52 +58,36 @@ class Stage:
         self.layout = layout
         self.v = Vectors(module, scalar, width)
         self.one = Vectors(module, F64, 1)  # values per tensor are single doubles
-        self.fn = ir.Function(module, ir.FunctionType(ir.VoidType(), [PTR, I64]), name)
+        super().__init__(module, name, [PTR, I64])
         self.context, self.part = self.fn.args
-        self.b = ir.IRBuilder(self.fn.append_basic_block("entry"))
-        self.top = self.b.block
-        self.columns: list[ir.Value] = []  # of the tensor at hand
+        self._columns: dict[int, ir.Value] = {}  # of the tensor at hand
 
     # Memory
 
-    def word(self, base: ir.Value, index: int | ir.Value, typ: ir.Type = I64) -> ir.Value:
-        """The `index`-th word from `base` on."""
-        index = I64(index) if isinstance(index, int) else index
-        return self.b.load(self.b.gep(base, [index], source_etype=typ), typ=typ)
-
-    def read_columns(self, tensor: ir.Value) -> None:
-        """Read the tensor's row of the table, once: stores could hide from the compiler that it
-        does not change."""
-        b, words = self.b, self.layout.words
-        tensors = self.word(self.context, at.TENSORS, PTR)
-        row = b.gep(tensors, [b.mul(tensor, I64(self.layout.row_words))], source_etype=I64)
-        self.columns = [self.word(row, i, PTR if i >= at.HOST else I64) for i in range(words)]
+    @contextlib.contextmanager
+    def tensor(self, index: ir.Value) -> Iterator[None]:
+        """Code for one tensor: a row of the table. Each of its columns is read at the beginning,
+        once: stores could hide from the compiler that it does not change."""
+        start = self.b.mul(index, self.word(self.context, at.ROW_WORDS))
+        self._row = self.slot(self.word(self.context, at.TENSORS, PTR), start)
+        self._columns.clear()
+        self._beginning = self.hoisted()
+        yield
+        self.seal(self._beginning)
 
     def column(self, index: int) -> ir.Value:
         """An entry of the tensor's row; pointers as pointers."""
-        return self.columns[index]
+        if index not in self._columns:
+            b, typ = self._beginning, PTR if index >= at.HOST else I64
+            where = b.gep(self._row, [I64(index)], source_etype=I64)
+            self._columns[index] = b.load(where, typ=typ)
+        return self._columns[index]
 
-    def slot(self, base: ir.Value, index: ir.Value, scalar: ir.Type | None = None) -> ir.Value:
-        """The address of the `index`-th number from `base` on."""
-        return self.b.gep(base, [index], source_etype=scalar or self.v.scalar)
+    def at(self, base: ir.Value, index: ir.Value) -> ir.Value:
+        """The address of the `index`-th element from `base` on."""
+        return self.slot(base, index, self.v.scalar)
 
     # Loops
-
-    def loop(self, lo: ir.Value, hi: ir.Value, step: int, body: Callable[[ir.Value], None]) -> None:
-        """for (i = lo; i < hi; i += step) body(i)"""
-        b = self.b
-        start = b.block
-        head, inside, done = (self.fn.append_basic_block(n) for n in ("head", "body", "done"))
-        b.branch(head)
-        b.position_at_end(head)
-        i = b.phi(I64)
-        i.add_incoming(lo, start)
-        b.cbranch(b.icmp_signed("<", i, hi), inside, done)
-        b.position_at_end(inside)
-        body(i)
-        i.add_incoming(b.add(i, I64(step)), b.block)
-        b.branch(head)
-        b.position_at_end(done)
 
     def hoisted(self) -> ir.IRBuilder:
         """A builder for code that turns out to be needed here, before a loop that comes next."""
@@ -261,7 +247,7 @@ class Stage:
                     index = self.b.sdiv(index, self.column(divide))
                 nest.starts[kind] = self.b.mul(index, nest.length) if inner else index
         index = nest.starts[kind]
-        return self.slot(self.column(column), self.b.add(index, nest.inner) if inner else index)
+        return self.at(self.column(column), self.b.add(index, nest.inner) if inner else index)
 
     def put(self, x: ir.Value, kind: Kind, column: int, nest: Nest) -> None:
         """Store the vector x where the array of this column has its place in the nest."""

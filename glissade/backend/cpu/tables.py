@@ -14,7 +14,7 @@ import torch
 from ...graph import Kind
 from ...plan import Plan
 from . import layout as at
-from . import look, threads
+from . import look, team, threads
 from .compile import Kernel
 from .layout import Layout
 
@@ -68,7 +68,7 @@ class Table:
         self.numbers = np.zeros((buckets, count))  # what the host computes, per bucket
         self._pack = struct.Struct(f"{len(layout.hosts)}d").pack_into
         self._places = [row.data for row in self.numbers]
-        self.tensors: Words = np.zeros((len(items), layout.row_words), np.int64)
+        self.tensors: Words = np.zeros((len(items), layout.words), np.int64)
         self._keep: list[torch.Tensor] = []
         chunks: list[tuple[int, int, int, int]] = []
         shapes = [extents(item.shape, plan.slices_as_rows) for item in items]
@@ -80,7 +80,7 @@ class Table:
             self.tensors[i, : at.HOST] = (*sizes, first, len(chunks) - first, pieces)
             self.tensors[i, at.HOST] = self.numbers[item.bucket].ctypes.data
             states = [x.data_ptr() for x in item.states]
-            self.tensors[i, at.FIRST_STATE : at.FIRST_STATE + len(states)] = states
+            self.tensors[i, layout.first_state : layout.first_state + len(states)] = states
         self.chunks: Words = np.array(chunks, np.int64).reshape(-1, at.CHUNK_WORDS)
         self._scratch(shapes, dtype)
         self.context: Words = np.zeros(at.CONTEXT_WORDS, np.int64)
@@ -88,7 +88,11 @@ class Table:
         self.context[at.TENSORS] = self.tensors.ctypes.data
         partials = self._array(len(chunks) * layout.partial_words, torch.float64)
         self.context[at.PARTIALS] = partials.data_ptr()
+        self.context[at.ROW_WORDS] = layout.words
+        self.context[at.STAGES] = kernel.addresses.ctypes.data
+        self.context[at.STAGE_COUNT] = len(kernel.stages)
         self.address = int(self.context.ctypes.data)
+        self._drivers = team.drivers()
         self.share(1)
         self._native = self._introduce(items, dtype)
 
@@ -158,8 +162,8 @@ class Table:
         self.tensors[:, at.STEP] = [step.data_ptr() for _, step in asked]
         if states:
             self.tensors[:, -states:] = [[*map(native.handle, x.states)] for x in items]
-        self.context[at.ROW_COUNT : at.CONTEXT_WORDS] = (
-            len(items), self.layout.row_words, states, look.DTYPES[dtype],
+        self.context[[at.ROW_COUNT, at.ROW_STATES, at.ROW_DTYPE]] = (
+            len(items), states, look.DTYPES[dtype],
         )  # fmt: skip
         return native
 
@@ -205,14 +209,14 @@ class Table:
         parts = threads.count(self.elements)
         if parts != self.parts:
             self.share(parts)
-        kernel = self.kernel
+        drivers = self._drivers
         if parts == 1:
-            kernel.run(self.address)
-        elif kernel.run_team is not None and threads.team_lives():
-            kernel.run_team(self.address, parts)
+            drivers.alone(self.address)
+        elif drivers.together is not None and threads.team_lives():
+            drivers.together(self.address, parts)
         else:
-            for stage in kernel.stages:
-                threads.run_parts(stage, self.address, parts)
+            for stage in self.kernel.stages:
+                threads.run_parts(stage.run, self.address, parts)
 
 
 def _split(sizes: Words, parts: int) -> Words:

@@ -44,14 +44,18 @@ class Vectors:
         if scalar in (F32, F64):
             value = float(value)
         one = ir.Constant(scalar, value)
-        return one if self.width == 1 else ir.Constant(self.of(scalar), [one] * self.width)
+        if self.width == 1:
+            return one
+        # Short for a vector of zeros, not of -0.0.
+        zero = not value and math.copysign(1, value) > 0
+        return ir.Constant(self.of(scalar), None if zero else [one] * self.width)
 
     def splat(self, b: ir.IRBuilder, x: ir.Value) -> ir.Value:
         """x in every lane."""
         if self.width == 1:
             return x
         lane = b.insert_element(ir.Constant(self.of(x.type), ir.Undefined), x, I32(0))
-        zeros = ir.Constant(ir.VectorType(I32, self.width), [I32(0)] * self.width)
+        zeros = ir.Constant(ir.VectorType(I32, self.width), None)
         return b.shuffle_vector(lane, ir.Constant(self.of(x.type), ir.Undefined), zeros)
 
     def convert(self, b: ir.IRBuilder, x: ir.Value, to: ir.Type) -> ir.Value:
