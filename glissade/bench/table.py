@@ -120,9 +120,7 @@ def compile_times(console: Console, kernels: Sequence[Compiling]) -> Table:
         own = [k for k in kernels if k.rule == rule]
         worst = max(own, key=lambda k: k.ms)
         again = sum(k.again for k in own)
-        shown.add_row(
-            rule, worst.variant or NONE, f"{worst.ms:.0f}", str(worst.stages), str(again)
-        )
+        shown.add_row(rule, worst.variant or NONE, f"{worst.ms:.0f}", str(worst.stages), str(again))
     return shown
 
 

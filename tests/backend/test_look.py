@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -188,13 +189,13 @@ def test_state_goes_with_its_optimizer() -> None:
 def test_wrong_answers_are_found_out(answer: Any) -> None:
     made = look._compiled()
     assert look._works(made)
-    assert not look._works(look.Native(answer, made.count, made.inside, made.engine))
+    assert not look._works(replace(made, look=answer))
 
 
 @NATIVE
 def test_a_count_that_does_not_count_is_found_out() -> None:
     made = look._compiled()
-    assert not look._works(look.Native(made.look, lambda context: 1, made.inside, made.engine))
+    assert not look._works(replace(made, count=lambda context: 1))
 
 
 @NATIVE
@@ -208,7 +209,7 @@ def test_addresses_that_are_wrong_are_found_out() -> None:
         row[look.at.GRAD] += 4
         return said
 
-    assert not look._works(look.Native(shifted, made.count, made.inside, made.engine))
+    assert not look._works(replace(made, look=shifted))
 
 
 @pytest.mark.parametrize("error", [AttributeError, OSError])

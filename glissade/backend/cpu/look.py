@@ -135,12 +135,28 @@ class _Count(_Walk):
         self.b.store(self.b.add(self.b.load(step, typ=I64), I64(1)), step)
 
 
+class _Step(Code):
+    """All of a step that is so short that Python's lock may be held: look, every stage, count."""
+
+    def __init__(self, module: ir.Module) -> None:
+        super().__init__(module, "step", [PTR], I64)
+        context, b = self.fn.args[0], self.b
+        with b.if_then(b.icmp_signed("==", self.call("look", I64, context), I64(0))):
+            b.ret(I64(0))
+        stages, count = self.word(context, at.STAGES, PTR), self.word(context, at.STAGE_COUNT)
+        self.loop(
+            I64(0), count, 1, lambda k: self.call_at(self.word(stages, k, PTR), context, I64(0))
+        )
+        b.ret(self.call("count", I64, context))
+
+
 @dataclass(frozen=True)
 class Native:
     """The compiled functions, each of the address of a table's context."""
 
     look: Callable[[int], int]  # not 0: all is as the kernel needs it
     count: Callable[[int], int]
+    step: Callable[[int], int]  # not 0: done
     inside: int  # bytes from the address of a Python tensor to the at::Tensor in it
     engine: Any  # owns the code
 
@@ -179,12 +195,15 @@ def _compiled() -> Native:
     module = ir.Module(name="look")
     _Look(module, "look")
     _Count(module, "count")
+    _Step(module)
     _resolve([f.name for f in module.functions if f.is_declaration])
     engine = link(str(module))
     # PYFUNCTYPE keeps Python's lock: nobody exchanges a gradient meanwhile.
     prototype = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
-    look, count = (prototype(engine.get_function_address(name)) for name in ("look", "count"))
-    return Native(look, count, _inside(), engine)
+    look, count, step = (
+        prototype(engine.get_function_address(name)) for name in ("look", "count", "step")
+    )
+    return Native(look, count, step, _inside(), engine)
 
 
 def _row(native: Native, p: Tensor, state: Tensor, like: Tensor) -> tuple[Any, ...]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...program import Program
 from ..member import Member, Moved
+from . import threads
 from .compile import Kernel, compile_plans
 from .tables import Item, Table
 
@@ -161,12 +162,16 @@ class Batch:
         if not self.plain:
             return False
         tables = self._ready()
-        for table in tables:
-            if not table.look():
+        if len(tables) == 1 and tables[0].elements < threads.SMALL:
+            if not tables[0].step():
                 return False
-        for table in tables:
-            table.run()
-            table.count()
+        else:
+            for table in tables:
+                if not table.look():
+                    return False
+            for table in tables:
+                table.run()
+                table.count()
         for bucket in self.buckets:
             bucket.t += 1
         return True

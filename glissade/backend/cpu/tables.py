@@ -181,6 +181,13 @@ class Table:
         """Whether everything is plainly there; takes the addresses of parameters and gradients."""
         return self._native is not None and self._native.look(self.address) != 0
 
+    def step(self) -> bool:
+        """`look`, `run` and `count` in one; False, with nothing changed, if `look` says so.
+
+        Only where a step is short: it keeps Python's lock.
+        """
+        return self._native is not None and self._native.step(self.address) != 0
+
     def count(self) -> None:
         """Count the step, for each parameter and for autograd; only after `look`."""
         self._native.count(self.address)  # type: ignore[union-attr]
