@@ -48,6 +48,8 @@ def _bounds(x: Any) -> bool:
 
 
 _NOT_NEGATIVE = (_at_least(0.0), "a finite number that is 0 or more")
+_POSITIVE = (lambda x: is_number(x) and 0 < x < math.inf, "a finite number over 0")
+_SHARE = (lambda x: is_number(x) and 0 <= x <= 1, "a number in [0, 1]")
 _UNIT = (_unit, "a number in [0, 1)")
 _TRUTH = (lambda x: isinstance(x, bool), "True or False")
 _COUNT = (lambda x: isinstance(x, int) and not isinstance(x, bool) and x >= 1, "an integer >= 1")
@@ -64,9 +66,16 @@ ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "betas": (lambda x: _pair(x, _unit), "a pair of numbers in [0, 1)"),
     "beta1": _UNIT,
     "beta2": _UNIT,
-    "alpha": (lambda x: is_number(x) and 0 <= x <= 1, "a number in [0, 1]"),
+    "beta3": _UNIT,
+    "rho": _UNIT,
+    "beta1_decay": _SHARE,
+    "momentum_decay": _NOT_NEGATIVE,
+    "trust_coefficient": _NOT_NEGATIVE,
+    "final_lr": _POSITIVE,
+    "gamma": _POSITIVE,
+    "alpha": _SHARE,
     "k": _COUNT,
-    "d": (lambda x: is_number(x) and math.isfinite(x) and x > 0, "a finite number over 0"),
+    "d": _POSITIVE,
     "beta2_decay": (lambda x: is_number(x) and -math.inf < x <= 0, "a finite number <= 0"),
     "phi_bounds": (_bounds, "None or (low, high) with 0 <= low <= high"),
     "amsgrad": _TRUTH,

@@ -5,7 +5,7 @@ from typing import Any
 
 from .optimizer import Optimizer
 
-__all__ = ["SGD", "SGDW", "Adagrad", "RMSprop", "Adam", "AdamW", "Lion", "RAdam", "LAMB", "Adafactor", "Ranger", "Ralamb", "RangerLARS"]
+__all__ = ["SGD", "SGDW", "Adagrad", "RMSprop", "Adam", "AdamW", "Lion", "RAdam", "Adadelta", "Adamax", "NAdam", "AMSGrad", "AdaBelief", "AdaBound", "AMSBound", "AdaMod", "DiffGrad", "Signum", "LARS", "LAMB", "Adafactor", "FactoredAdam", "Ranger", "Ralamb", "RangerLARS"]
 
 class SGD(Optimizer):
     def __init__(
@@ -165,6 +165,219 @@ class RAdam(Optimizer):
         backend: str | None = None,
     ) -> None: ...
 
+class Adadelta(Optimizer):
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1.0,
+        *,
+        rho: float = 0.9,
+        eps: float = 1e-06,
+        weight_decay: float = 0.0,
+        decay: str = "l2",
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        backend: str | None = None,
+    ) -> None: ...
+
+class Adamax(Optimizer):
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.002,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        decay: str = "l2",
+        variant: str = "torch",
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        backend: str | None = None,
+    ) -> None: ...
+
+class NAdam(Optimizer):
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.002,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        momentum_decay: float = 0.004,
+        decay: str = "l2",
+        variant: str = "torch",
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        backend: str | None = None,
+    ) -> None: ...
+
+class AMSGrad(Optimizer):
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.001,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        beta1_decay: float = 1.0,
+        weight_decay: float = 0.0,
+        decay: str = "l2",
+        variant: str = "paper",
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        backend: str | None = None,
+    ) -> None: ...
+
+class AdaBelief(Optimizer):
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.001,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-16,
+        weight_decay: float = 0.0,
+        decay: str = "decoupled",
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        backend: str | None = None,
+    ) -> None: ...
+
+class AdaBound(Optimizer):
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.001,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        final_lr: float = 0.1,
+        gamma: float = 0.001,
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        decay: str = "l2",
+        variant: str = "official",
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        backend: str | None = None,
+    ) -> None: ...
+
+class AMSBound(Optimizer):
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.001,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        final_lr: float = 0.1,
+        gamma: float = 0.001,
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        decay: str = "l2",
+        variant: str = "official",
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        backend: str | None = None,
+    ) -> None: ...
+
+class AdaMod(Optimizer):
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.001,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        beta3: float = 0.999,
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        decay: str = "decoupled",
+        variant: str = "official",
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        backend: str | None = None,
+    ) -> None: ...
+
+class DiffGrad(Optimizer):
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.001,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        decay: str = "decoupled",
+        variant: str = "paper",
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        backend: str | None = None,
+    ) -> None: ...
+
+class Signum(Optimizer):
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.0001,
+        *,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        decay: str = "decoupled",
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        backend: str | None = None,
+    ) -> None: ...
+
+class LARS(Optimizer):
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.001,
+        *,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        phi_bounds: tuple[float, float] | None = None,
+        trust_coefficient: float = 0.001,
+        eps: float = 1e-08,
+        variant: str = "paper",
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        backend: str | None = None,
+    ) -> None: ...
+
 class LAMB(Optimizer):
     def __init__(
         self,
@@ -196,6 +409,24 @@ class Adafactor(Optimizer):
         weight_decay: float = 0.0,
         decay: str = "decoupled",
         variant: str = "torch",
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        backend: str | None = None,
+    ) -> None: ...
+
+class FactoredAdam(Optimizer):
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.001,
+        *,
+        beta2: float = 0.999,
+        eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        decay: str = "l2",
         maximize: bool = False,
         capturable: bool = False,
         differentiable: bool = False,

@@ -1,16 +1,28 @@
 """Every optimizer's rule: one small file each, one function each that binds its values."""
 
+from .adabelief import adabelief
+from .adabound import adabound, amsbound
+from .adadelta import adadelta
 from .adafactor import adafactor
 from .adagrad import adagrad
 from .adam import adam, adamw
+from .adamax import adamax
+from .adamod import adamod
+from .amsgrad import amsgrad
+from .diffgrad import diffgrad
+from .factoredadam import factoredadam
 from .lamb import lamb
+from .lars import lars
 from .lion import lion
+from .nadam import nadam
 from .radam import radam
 from .ranger import ralamb, ranger, rangerlars
 from .rmsprop import rmsprop
 from .sgd import sgd, sgdw
+from .signum import signum
 
 __all__ = [
-    "adafactor", "adagrad", "adam", "adamw", "lamb", "lion", "radam", "ralamb", "ranger",
-    "rangerlars", "rmsprop", "sgd", "sgdw",
+    "adabelief", "adabound", "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamod",
+    "adamw", "amsbound", "amsgrad", "diffgrad", "factoredadam", "lamb", "lars", "lion",
+    "nadam", "radam", "ralamb", "ranger", "rangerlars", "rmsprop", "sgd", "sgdw", "signum",
 ]  # fmt: skip
