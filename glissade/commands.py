@@ -138,7 +138,6 @@ def code(
 ) -> str:
     """The code of one kernel, with a comment that says which one it is."""
     from .backend.cpu.compile import compile_plan, vector_bytes
-    from .backend.cpu.emit import emit, module
 
     known = facts(entry.bind(**given), rank)
     at = known.usual if leaf is None else leaf
@@ -151,10 +150,8 @@ def code(
         f"leaf {at} of 0 to {len(known.plans) - 1}: {known.paths[at].when}"
         + (" (--leaf N for another)" if len(known.plans) > 1 else ""),
     ]
-    if assembly:
-        text = compile_plan(plan, dtype).assembly
-    else:
-        text = module((x.name, x) for x in emit(plan, dtype, vector_bytes()))
+    kernel = compile_plan(plan, dtype)
+    text = kernel.assembly if assembly else kernel.ir
     return "\n".join([*(f"{mark} {line}" for line in head), text.strip()])
 
 

@@ -51,7 +51,8 @@ def per_kind(per: str, ndim: int) -> Kind:
         "column": Kind.COLUMN,
     }
     if per not in kinds:
-        raise RuleError(f"per={per!r}: a reduction is per {', '.join(map(repr, kinds))} or 'slice'")
+        words = ", ".join(map(repr, (*kinds, "slice")))
+        raise RuleError(f"per={per!r}: a reduction is per {words} or 'all'")
     return kinds[per]
 
 
@@ -69,12 +70,32 @@ def reduced_dims(per: str, ndim: int) -> tuple[int, ...]:
 
 
 class _Working(threading.local):
-    """The dtype in which the eager backend computes at the moment."""
+    """What the eager backend computes at the moment: in which dtype, with which totals known."""
 
     dtype: torch.dtype | None = None
+    totals: list[float] | None = None  # over all tensors, in the order in which a rule asks
+    asked = 0  # how many it has asked for
 
 
 working = _Working()
+
+
+class Asked(Exception):
+    """A rule on tensors asks for a total over all tensors that is not known yet."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__(share)
+        self.share = share  # this tensor's
+
+
+def total_over_all(share: torch.Tensor) -> torch.Tensor:
+    """The total, over all tensors that take a step, of what this one adds to it."""
+    if working.totals is None:
+        raise RuleError("per='all' needs an optimizer: the rule was called by itself")
+    at, working.asked = working.asked, working.asked + 1
+    if at == len(working.totals):
+        raise Asked(float(share))
+    return torch.tensor(working.totals[at], dtype=torch.float64, device=share.device)
 
 
 def _sign(x: torch.Tensor) -> torch.Tensor:
@@ -162,17 +183,19 @@ OPS: dict[str, Op] = {
 class Node:
     """A symbolic value. Nodes of one graph are shared: equal expressions are the same object."""
 
-    __slots__ = ("args", "bool_", "graph", "kind", "op", "value")
+    __slots__ = ("args", "bool_", "graph", "kind", "late", "op", "value")
 
     def __init__(
         self, graph: Graph, op: str, args: tuple[Node, ...], value: Any, kind: Kind, bool_: bool
     ) -> None:
         self.graph = graph
-        self.op = op  # a key of OPS, or: const hyper t p g state machine_eps sum sumsq count
+        self.op = op  # a key of OPS, or: const hyper t p g state machine_eps sum sumsq count all
         self.args = args
         self.value = value  # of a const, hyper or state its value, key or name; else see op
         self.kind = kind
         self.bool_ = bool_
+        # A number for all that is known only in the middle of a step: from totals over all tensors.
+        self.late: bool = kind is Kind.HOST and (op == "all" or any(a.late for a in args))
 
     @property
     def ndim(self) -> int:
@@ -185,6 +208,11 @@ class Node:
                 f"a rule asked for the truth of a value that differs per {self.kind.word}; only "
                 "conditions on hyperparameters and the step t may be used in `if`: write "
                 "where(condition, a, b) instead"
+            )
+        if self.late:
+            raise RuleError(
+                "a rule asked for the truth of a total over all tensors, which is not known before "
+                "the step: write where(condition, a, b) instead of `if`"
             )
         return self.graph.decide(self)
 
@@ -289,6 +317,7 @@ class Graph:
         self.rank_matters = False  # set once the rule looks at the rank
         self._nodes: dict[Any, Node] = {}
         self.path: list[tuple[Node, bool]] = []
+        self.totals: list[Node] = []  # over all tensors, in the order in which the rule asked
         self._prefix: tuple[bool, ...] = ()
 
     @property
@@ -298,7 +327,7 @@ class Graph:
 
     def start(self, prefix: tuple[bool, ...]) -> None:
         """Begin a run of the rule that answers its first host conditions with `prefix`."""
-        self.path, self._prefix = [], prefix
+        self.path, self.totals, self._prefix = [], [], prefix
 
     def decide(self, condition: Node) -> bool:
         for node, answer in self.path:
@@ -340,7 +369,8 @@ class Graph:
     def apply(self, op: str, *values: Any) -> Node:
         """The node of an operation on nodes and numbers; constants are folded."""
         args = tuple(map(self.lift, values))
-        if op == "where" and args[0].kind is Kind.HOST and args[1].kind | args[2].kind:
+        known = args[0].kind is Kind.HOST and not args[0].late
+        if op == "where" and known and args[1].kind | args[2].kind:
             return args[1] if self.decide(args[0]) else args[2]
         if all(a.op == "const" for a in args):
             return self.lift(OPS[op].host(*(a.value for a in args)))
@@ -366,10 +396,13 @@ class Graph:
             raise RuleError(f"{op} of a truth value: write where(condition, 1, 0) for the number")
 
     def reduce(self, op: str, x: Node, per: str) -> Node:
-        """`op` (sum, mean or norm) of x with one result per tensor, slice, matrix, row, column."""
+        """`op` (sum, mean or norm) of x with one result per tensor, slice, matrix, row, column, or
+        one for all tensors."""
         if x.kind is Kind.HOST:
             raise RuleError(f"{op}() of a plain number: reduce something that differs per element")
         self._check_truths(op, (x,))
+        if per == "all":
+            return self._over_all(op, x)
         target = Kind.TENSOR if per == "tensor" else per_kind(per, self.ndim)
         kind = x.kind & target
         if kind == x.kind:
@@ -381,3 +414,20 @@ class Graph:
             return total
         count = self.node("count", value=(x.kind, kind), kind=Kind.TENSOR)
         return self.apply("div", total, count)
+
+    def _over_all(self, op: str, x: Node) -> Node:
+        if op == "norm":
+            square = self.apply("mul", x, x)
+            if x.kind is not Kind.TENSOR:
+                square = self.node("sumsq", (x,), value="tensor", kind=Kind.TENSOR)
+            return self.apply("sqrt", self._total(square))
+        total = self._total(self.reduce("sum", x, "tensor"))
+        if op == "sum":
+            return total
+        count = self._total(self.node("count", value=(x.kind, Kind.TENSOR), kind=Kind.TENSOR))
+        return self.apply("div", total, count)
+
+    def _total(self, share: Node) -> Node:
+        total = self.node("all", (share,), kind=Kind.HOST)
+        self.totals.append(total)
+        return total

@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from .graph import OPS, Node
+from .plan import Break
 from .simplify import walk
 from .trace import Trace
 
 Choose = Callable[[int, Mapping[str, Any]], int]
 Numbers = Callable[[int, Mapping[str, Any]], tuple[float, ...]]
+# (t, hyperparameters, totals over all tensors) -> the numbers of a break, and whether to go on
+Late = Callable[[int, Mapping[str, Any], Mapping[int, float]], tuple[tuple[float, ...], bool]]
 
 _INFIX = {
     "add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "mod": "%",
@@ -22,19 +27,28 @@ _INFIX = {
 }  # fmt: skip
 
 
+# What comes from data may be 0, infinite or NaN: there arithmetic is NumPy's, which raises nothing.
+_LATE = {
+    "sqrt": np.sqrt, "exp": np.exp, "log": np.log, "abs": np.abs, "neg": np.negative,
+    "sign": np.sign, "maximum": np.maximum, "minimum": np.minimum, "isfinite": np.isfinite,
+    "and": np.logical_and, "or": np.logical_or, "not": np.logical_not, "where": np.where,
+}  # fmt: skip
+
+
 class _Writer:
     """Python source that computes host nodes, each once."""
 
-    def __init__(self, signature: str) -> None:
+    def __init__(self, signature: str, totals: Mapping[Node, int] | None = None) -> None:
         self.lines = [f"def f({signature}):"]
         self.names: dict[Node, str] = {}
+        self.totals = totals or {}
 
     def write(self, line: str, depth: int) -> None:
         self.lines.append("    " * depth + line)
 
     def value(self, root: Node, depth: int) -> str:
         """The name of a variable that holds the node's value from here on."""
-        for node in walk([root]):
+        for node in walk([root], stop="all"):  # what a total is over is no number
             if node not in self.names:
                 name = f"x{len(self.names)}"
                 self.write(f"{name} = {self._source(node)}", depth)
@@ -42,6 +56,8 @@ class _Writer:
         return self.names[root]
 
     def _source(self, node: Node) -> str:
+        if node.op == "all":
+            return f"F(totals[{self.totals[node]}])"
         if node.op == "const":
             return f"float({str(node.value)!r})" if node.value != node.value else repr(node.value)
         if node.op == "t":
@@ -51,11 +67,14 @@ class _Writer:
             return f"h[{key!r}]" + "".join(f"[{i}]" for i in rest)
         args = [self.names[a] for a in node.args]
         if node.op in _INFIX:
-            return f"{args[0]} {_INFIX[node.op]} {args[1]}"
+            text = f"{args[0]} {_INFIX[node.op]} {args[1]}"
+            return f"F({text})" if node.late else text
+        if node.late:
+            return f"F(LATE[{node.op!r}]({', '.join(args)}))"
         return f"OPS[{node.op!r}].host({', '.join(args)})"
 
     def compiled(self) -> Any:
-        scope: dict[str, Any] = {"OPS": OPS, "inf": float("inf")}
+        scope: dict[str, Any] = {"OPS": OPS, "LATE": _LATE, "F": np.float64, "inf": float("inf")}
         exec("\n".join(self.lines), scope)
         return scope["f"]
 
@@ -89,3 +108,21 @@ def calculator(nodes: Sequence[Node]) -> Numbers:
     names = [writer.value(node, 1) for node in nodes]
     writer.write(f"return ({''.join(name + ', ' for name in names)})", 1)
     return writer.compiled()  # type: ignore[no-any-return]
+
+
+def late_calculator(cut: Break, totals: Sequence[Node]) -> Late:
+    """The function that computes what a break makes known; `totals` are those of all breaks."""
+    ordinals = {node: i for i, node in reversed([*enumerate(totals)])}
+    writer = _Writer("t, h, totals", ordinals)
+    names = [writer.value(node, 1) for node in cut.numbers]
+    go = "True" if cut.guard is None else f"bool({writer.value(cut.guard, 1)})"
+    writer.write(f"return ({''.join(name + ', ' for name in names)}), {go}", 1)
+    compiled = writer.compiled()
+
+    def quietly(
+        t: int, h: Mapping[str, Any], totals: Mapping[int, float]
+    ) -> tuple[tuple[float, ...], bool]:
+        with np.errstate(all="ignore"):
+            return compiled(t, h, totals)  # type: ignore[no-any-return]
+
+    return quietly

@@ -16,6 +16,7 @@ from . import checks
 from .backend import eager, select
 from .backend.cpu import run as cpu
 from .backend.member import Member, Moved, real
+from .backend.together import Part, together
 from .checkpoint import ParamState, States
 from .program import Program, Programs
 
@@ -74,30 +75,45 @@ class LineUp:
         """One step of every parameter that has a gradient; nothing is changed if this raises."""
         # Mostly all is as it was, at most with gradients at other addresses: one look tells.
         same = self._native and (not self._absent or all(p.grad is None for p in self._absent))
-        if same and self._batch.again():  # type: ignore[union-attr]
-            return
+        done = self._batch.again() if same else None  # type: ignore[union-attr]
+        if done is None:
+            done = self._anew()
+        if not done:
+            for group in self._groups:
+                group[self._programs.rule.skips] += 1
+
+    def _anew(self) -> bool:
+        """The same, with everything asked anew; False if the rule's guard says: no step."""
         grads: list[Any] = [p.grad for p in self._roster]
         present = [g is not None for g in grads]
         if present != self._present:
             self._call_up(present)
         here = [grads[i] for i in self._at]
         try:
-            self._run(here)
+            parts = self._parts(here)
         except Moved:  # nothing has been changed yet
             self._call_up(present)
-            self._run(here)
-        self._counts[self._at] += 1
+            parts = self._parts(here)
+        done = together(parts)
+        if done:
+            self._counts[self._at] += 1
+            if self._batch is not None:
+                self._batch.done()
+        if self._batch is not None:
+            self._batch.let_go()
+        return done
 
     # Stepping, asking everything anew
 
-    def _run(self, grads: list[Tensor]) -> None:
+    def _parts(self, grads: list[Tensor]) -> list[Part]:
         for k, member in self._eager:
             member.stay()
             self._check_gradient(k, grads[k])
+        parts: list[Part] = []
         if self._batch is not None:
-            self._batch.run([grads[k] for k in self._cpu], self._check_native)
-        for k, member in self._eager:
-            eager.advance(self._programs.rule, member, grads[k])
+            parts = self._batch.parts([grads[k] for k in self._cpu], self._check_native)
+        rule = self._programs.rule
+        return [*parts, *(eager.advance(rule, member, grads[k]) for k, member in self._eager)]
 
     def _call_up(self, present: list[bool]) -> None:
         """Prepare a step for the parameters that have a gradient: nothing is changed by it."""

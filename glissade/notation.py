@@ -18,7 +18,8 @@ class Expr:
     """An operation of `graph.OPS` on expressions, or one of the kinds below.
 
     ``name``: `value` holds the names that it goes by, any of which may be printed. ``number``:
-    `value` is it. ``sum``, ``norm``, ``mean``, ``rms``: `value` says per what. ``product``: of all.
+    `value` is it. ``sum``, ``norm``, ``mean``, ``rms``: `value` says per what. ``product``: of all
+    arguments. ``all``: the total of a sum over all tensors.
     """
 
     op: str
@@ -52,6 +53,11 @@ def tidy(e: Expr) -> Expr:
     """The same value as one would write it: norms, means, squares, no 1· and no + 0."""
     args = tuple(map(tidy, e.args))
     e = replace(e, args=args, value=e.value[:1] if e.op == "name" else e.value)
+    if e.op == "all":  # a total over all tensors
+        (x,) = args
+        if x.op in ("sum", "sumsq", "count"):
+            return replace(x, value="all")
+        return Expr("sum", args, "all")
     if e.op == "div" and args[0].op == "sum" and args[1].op == "count":
         return replace(args[0], op="mean")
     if e.op == "sqrt":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -68,6 +69,7 @@ class Optimizer(torch.optim.Optimizer):
         self.backend = backend
         self._programs = Programs(rule)
         self._line: LineUp | None = None  # taken anew by the next step
+        self._swapped = False  # whether averages stand in the parameters' place
         flags = {
             "maximize": maximize,
             "foreach": foreach,
@@ -187,6 +189,8 @@ class Optimizer(torch.optim.Optimizer):
             return out
 
     def _step(self, closure: Callable[[], Any] | None = None) -> Any:
+        if self._swapped:
+            self._refuse_swapped("step()")
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -206,8 +210,38 @@ class Optimizer(torch.optim.Optimizer):
 
     # State
 
+    @contextlib.contextmanager
+    def swap_ema(self) -> Iterator[None]:
+        """Put the averages that `glissade.wrappers.ema` keeps in the parameters' place, for as long
+        as the block lasts.
+
+        Raises:
+            RuntimeError: there are no averages, or they are in place already.
+        """
+        pairs = [
+            (p, state["ema_average"]) for p, state in self.state.items() if "ema_average" in state
+        ]
+        if not pairs:
+            raise RuntimeError(
+                "swap_ema(): no average is kept; wrap the rule in glissade.wrappers.ema, and take "
+                "a step"
+            )
+        self._refuse_swapped("swap_ema()")
+        self._swapped = True
+        try:
+            _swap(pairs)
+            yield
+        finally:
+            _swap(pairs)
+            self._swapped = False
+
+    def _refuse_swapped(self, what: str) -> None:
+        if self._swapped:
+            raise RuntimeError(f"{what} inside of swap_ema(): the parameters are averages there")
+
     def state_dict(self) -> dict[str, Any]:
         """As torch's, with each parameter's state as a plain dict and the format's version."""
+        self._refuse_swapped("state_dict()")
         out = super().state_dict()
         out["state"] = {k: dict(v) for k, v in out["state"].items()}
         out["glissade"] = {"version": 1}
@@ -222,6 +256,7 @@ class Optimizer(torch.optim.Optimizer):
         Raises:
             ValueError: groups, names or shapes that do not fit; nothing is changed.
         """
+        self._refuse_swapped("load_state_dict()")
         ready = prepared(state_dict, self.param_groups, self.rule)
         super().load_state_dict(ready)
         self.state = States(self.state)
@@ -239,6 +274,16 @@ class Optimizer(torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        self._swapped = False
         if not hasattr(self, "_programs"):
             self._programs = Programs(self.rule)
         self._line = None
+
+
+@torch.no_grad()
+def _swap(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
+    """Exchange the values of two tensors, to the bit."""
+    for p, q in pairs:
+        held = p.clone()
+        real(p).copy_(q)
+        q.copy_(real(held))

@@ -32,6 +32,7 @@ SIGNS = {
     "_column": "…_column: one value for each column, along the last dimension but one",
     "_matrix": "…_matrix: one value for the last two dimensions",
     "_slice": "…_slice: one value for each index of the first dimension",
+    "_all": "…_all: one value for all tensors that take the step",
     "RMS(": "RMS: the root of the mean square over the whole tensor",
     "‖": "‖ ‖: the Euclidean norm of the whole tensor",
 }

@@ -5,12 +5,15 @@ k computes what needs k reductions one after the other. Between the passes stand
 complete the sums and compute everything smaller than the parameter. A value per element that a
 later pass needs is computed again from what is in memory; when each new state is stored is chosen
 so that the fewest bytes move.
+
+A total over all tensors cuts a finish in two: at the *break* every tensor adds its share, and the
+host goes on with the sum.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .graph import Kind, Node
@@ -43,12 +46,25 @@ class Pass:
         return len(self.stores) + (self.param is not None)
 
 
+Place = tuple[int, int]  # of a finish and a round of it
+
+
 @dataclass(frozen=True)
 class Finish:
     """What is completed and computed before pass `k`: values per tensor, row, column ..."""
 
-    values: tuple[Node, ...]
+    rounds: tuple[tuple[Node, ...], ...]  # a break between each two
     stores: Mapping[str, Node]  # small states, written once everything else is done
+
+
+@dataclass(frozen=True)
+class Break:
+    """After a round of a finish: where all tensors that take this step wait for each other."""
+
+    after: Place
+    totals: Mapping[int, Node]  # that are complete here, by the order in which the rule asks
+    numbers: tuple[Node, ...]  # that the host can compute from here on
+    guard: Node | None  # whether to go on, if that is known here
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +74,8 @@ class Plan:
     passes: tuple[Pass, ...]
     finishes: tuple[Finish, ...]
     hosts: tuple[Node, ...]  # numbers computed on the host once a step, in this order
+    breaks: tuple[Break, ...]  # and those that come later, in theirs
+    totals: tuple[Node, ...]  # over all tensors, in the order in which the rule asks for them
     kinds: Mapping[str, Kind]  # of the states that are read or written
     flat: bool  # no row, column or slice matters: memory order is all there is
     slices_as_rows: bool
@@ -76,20 +94,31 @@ class Plan:
 def plan(leaf: Leaf, kinds: Mapping[str, Kind]) -> Plan:
     """Cut the graph of a leaf into passes; `kinds` are those of the trace's states."""
     roots = [leaf.param, *leaf.state.values()]
+    late = [*leaf.totals, *([] if leaf.guard is None else [leaf.guard])]
     # A state may be finer than what this leaf gives it: another leaf has rows for it, say.
-    slices = only_slices(roots) and {kinds[k] for k in leaf.state} <= SLICED
-    param, *news = simplify(roots, slices_as_rows=slices)
-    state = dict(zip(leaf.state, news, strict=True))
+    slices = only_slices([*roots, *late]) and {kinds[k] for k in leaf.state} <= SLICED
+    param, *news = simplify([*roots, *late], slices_as_rows=slices)
+    state = dict(zip(leaf.state, news, strict=False))
+    late = news[len(state) :]
+    totals, guard = late[: len(leaf.totals)], late[len(leaf.totals) :]
     if slices:
         kinds = {name: Kind.ROW if k is Kind.SLICE else k for name, k in kinds.items()}
-    return _Planner(param, state, kinds, slices).plan()
+    return _Planner(param, state, kinds, slices, totals, guard[0] if guard else None).plan()
 
 
 class _Planner:
     def __init__(
-        self, param: Node, state: dict[str, Node], kinds: Mapping[str, Kind], slices_as_rows: bool
+        self,
+        param: Node,
+        state: dict[str, Node],
+        kinds: Mapping[str, Kind],
+        slices_as_rows: bool,
+        totals: Sequence[Node],
+        guard: Node | None,
     ) -> None:
         self.param = param
+        self.totals = totals
+        self.guard = guard
         self.slices_as_rows = slices_as_rows
         self.kinds = kinds
         self.wide = {k: n for k, n in state.items() if kinds[k] is Kind.ELEMENT}
@@ -99,10 +128,14 @@ class _Planner:
             for k, n in state.items()
             if k not in self.wide
         }
-        self.nodes = list(walk([param, *self.wide.values(), *self.small.values()]))
+        guards = [] if guard is None else [guard]
+        self.nodes = list(
+            walk([param, *self.wide.values(), *self.small.values(), *totals, *guards])
+        )
         self.depth = self._depths()
+        self.first = 0 if guard is None else self.depth[guard]  # before it nothing may change
         self.last = max(self.depth[n] for n in (param, *self.wide.values()))
-        self.last = max([self.last, *(self.depth[n] - 1 for n in self._sums())])
+        self.last = max([self.last, self.first, *(self.depth[n] - 1 for n in self._sums())])
 
     def _sums(self) -> list[Node]:
         """Reductions over elements, in order."""
@@ -123,7 +156,7 @@ class _Planner:
     def plan(self) -> Plan:
         best: tuple[Pass, ...] | None = None
         fewest = 0
-        ranges = [range(self.depth[n], self.last + 1) for n in self.wide.values()]
+        ranges = [range(max(self.depth[n], self.first), self.last + 1) for n in self.wide.values()]
         # Latest first: among equals, states are best written beside the parameter.
         for when in itertools.product(*(reversed(r) for r in ranges)):
             passes = self._passes(dict(zip(self.wide, when, strict=True)))
@@ -135,10 +168,13 @@ class _Planner:
         assert best is not None  # writing every state in the last pass always works
         kinds = {n.kind for n in self.nodes}
         states = {n.value for n in self.nodes if n.op == "state"} | {*self.wide, *self.small}
+        hosts = self._hosts()
         return Plan(
             passes=best,
             finishes=self._finishes(),
-            hosts=self._hosts(),
+            hosts=tuple(n for n in hosts if not n.late),
+            breaks=self._breaks([n for n in hosts if n.late]),
+            totals=tuple(self.totals),
             kinds={name: self.kinds[name] for name in sorted(states)},
             flat=kinds <= {Kind.HOST, Kind.TENSOR, Kind.ELEMENT},
             slices_as_rows=self.slices_as_rows,
@@ -150,7 +186,8 @@ class _Planner:
         for k in range(self.last + 1):
             sums = tuple(n for n in self._sums() if self.depth[n] == k + 1)
             stores = {name: self.wide[name] for name, at in when.items() if at == k}
-            param = self.param if k == self.last else None
+            # A parameter that stays as it is (a step of 0) is not written.
+            param = self.param if k == self.last and self.param.op != "p" else None
             known = {self.wide[name]: name for name, at in when.items() if at < k}
             outputs = [*(s.args[0] for s in sums), *stores.values()]
             outputs += [] if param is None else [param]
@@ -191,14 +228,46 @@ class _Planner:
         for node in self.nodes:
             if node.kind is Kind.ELEMENT and self.depth[node] == 0:
                 wanted += node.args
+        wanted += [share for total in self.totals if self.depth[total] == 0 for share in total.args]
         early = any(n in keep and self.depth[n] == 0 for n in wanted)
         due = {n: self.depth[n] or (0 if early else 1) for n in self.nodes if n in keep}
+        rounds = self._rounds()
         finishes = []
         for k in range(self.last + 2):
-            values = tuple(n for n, when in due.items() if when == k)
+            count = 1 + max((rounds[n] for n in rounds if self.depth[n] == k), default=0)
+            values: list[list[Node]] = [[] for _ in range(count)]
+            for n, when in due.items():
+                if when == k:
+                    values[rounds[n] if self.depth[n] == k else 0].append(n)
             stores = self.small if k == self.last + 1 else {}
-            finishes.append(Finish(values, stores))
+            finishes.append(Finish(tuple(map(tuple, values)), stores))
         return tuple(finishes)
+
+    def _rounds(self) -> dict[Node, int]:
+        """How many breaks must have come in the finish that a value belongs to."""
+        rounds: dict[Node, int] = {}
+        for n in self.nodes:
+            same = [rounds[a] for a in n.args if self.depth[a] == self.depth[n]]
+            rounds[n] = max(same, default=0) + (n.op == "all")
+        return rounds
+
+    def _breaks(self, numbers: Iterable[Node]) -> tuple[Break, ...]:
+        rounds = self._rounds()
+
+        def known(n: Node) -> Place:
+            """Where the last total is complete that a number depends on."""
+            return max((self.depth[x], rounds[x] - 1) for x in walk([n]) if x.op == "all")
+
+        places = sorted({known(total) for total in self.totals})
+        return tuple(
+            Break(
+                place,
+                {i: total for i, total in enumerate(self.totals) if known(total) == place},
+                tuple(n for n in numbers if known(n) == place),
+                self.guard if self.guard is not None and known(self.guard) == place else None,
+            )
+            for place in places
+        )
 
     def _kept(self) -> set[Node]:
         """Values smaller than the parameter that get a place in memory of their own."""

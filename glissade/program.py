@@ -8,7 +8,7 @@ from typing import Any
 
 from .checks import plain
 from .graph import Kind
-from .host import Choose, Numbers, calculator, chooser
+from .host import Choose, Late, Numbers, calculator, chooser, late_calculator
 from .plan import Plan, plan
 from .rule import Rule
 from .simplify import walk
@@ -33,6 +33,11 @@ class Program:
     def numbers(self) -> tuple[Numbers, ...]:
         """For each leaf the function that computes its plan's host numbers."""
         return tuple(calculator(p.hosts) for p in self.plans)
+
+    @functools.cached_property
+    def late(self) -> tuple[tuple[Late, ...], ...]:
+        """For each leaf, for each of its plan's breaks, what comes after it."""
+        return tuple(tuple(late_calculator(cut, p.totals) for cut in p.breaks) for p in self.plans)
 
     @functools.cached_property
     def flat(self) -> bool:

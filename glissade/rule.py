@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from . import checks
-from .graph import OPS, Kind, Node, RuleError, reduced_dims
+from .graph import OPS, Kind, Node, RuleError, reduced_dims, total_over_all
 
 __all__ = [
     "Rule", "RuleError", "State", "clip", "exp", "isfinite", "log", "machine_eps", "maximum",
@@ -133,6 +133,12 @@ def where(condition: Value, a: Value, b: Value) -> Value:
 def _reduce(op: str, x: Value, per: str) -> Value:
     if isinstance(x, Node):
         return x.graph.reduce(op, x, per)
+    if per == "all":
+        wide = x.to(torch.float64)
+        if op == "norm":
+            return total_over_all((wide * wide).sum()).sqrt()
+        all_of_it = total_over_all(wide.sum())
+        return all_of_it / total_over_all(wide.new_tensor(x.numel())) if op == "mean" else all_of_it
     dims = reduced_dims(per, x.ndim)
     if not dims:
         return x.abs() if op == "norm" else x
@@ -146,21 +152,22 @@ def _reduce(op: str, x: Value, per: str) -> Value:
 
 
 def norm(x: Value, per: str = "tensor") -> Value:
-    """The Euclidean norm, one `per` "tensor", "slice", "matrix", "row" or "column".
+    """The Euclidean norm, one `per` "tensor", "slice", "matrix", "row" or "column", or of "all".
 
     A row is what lies along the last dimension, a column along the one before it, a matrix both,
-    a slice everything under one index of the first dimension.
+    a slice everything under one index of the first dimension; "all" are all tensors that take this
+    step, as if they were one.
     """
     return _reduce("norm", x, per)
 
 
 def mean(x: Value, per: str = "tensor") -> Value:
-    """The mean, one `per` "tensor", "slice", "matrix", "row" or "column" (see `norm`)."""
+    """The mean, `per` "tensor", "slice", "matrix", "row" or "column", or of "all": see `norm`."""
     return _reduce("mean", x, per)
 
 
 def total(x: Value, per: str = "tensor") -> Value:
-    """The sum, one `per` "tensor", "slice", "matrix", "row" or "column" (see `norm`)."""
+    """The sum, `per` "tensor", "slice", "matrix", "row" or "column", or of "all": see `norm`."""
     return _reduce("sum", x, per)
 
 
@@ -177,6 +184,8 @@ def machine_eps(p: Value) -> Value:
 
 
 Update = Callable[[Any, Any, Any, Any, Any], tuple[Value, State]]
+Before = Callable[[Any, Any, Any, Any], Value]
+Guard = Callable[[Any, Any, Any, Any], Value]
 After = Callable[[Any, Any, Any, Any], tuple[Value, State]]
 
 
@@ -190,6 +199,11 @@ class Rule:
     ``weight_decay`` and ``decay`` of `hyper` are applied around the update, as `decayed` says.
     `aliases` gives the names that torch's own code has for the states (``{"m": "exp_avg"}``), so
     that its checkpoints can be loaded.
+
+    Wrappers use three phases more. `before` makes the gradient, before any decay, of the one that
+    there is: ``before(p, g, t, h) -> g``. `after` acts on the moved parameter. `guard` says whether
+    there is a step at all: a condition on totals over all tensors, ``guard(p, g, t, h)``. Where it
+    does not hold nothing is changed or counted, but the hyperparameter `skips` of every group.
 
     >>> import glissade
     >>> from glissade.rule import Rule, State, sign
@@ -207,6 +221,9 @@ class Rule:
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     decays: bool = False
     aliases: Mapping[str, str] = field(default_factory=dict)
+    before: Before | None = None
+    guard: Guard | None = None
+    skips: str = ""
 
     def __post_init__(self) -> None:
         if not callable(self.update):
@@ -237,10 +254,15 @@ class Rule:
         update: Update | None = None,
         after: After | None = None,
         *,
-        decays: bool | None = None,
+        whole: bool = False,
+        before: Before | None = None,
         **hyper: Any,
     ) -> Rule:
-        """This rule inside a wrapper: its functions replaced, its hyperparameters added."""
+        """This rule inside a wrapper: its functions replaced, its hyperparameters added.
+
+        An `update` that is the `whole` of the rule calls `decayed(rule, ...)`: the decay, and what
+        comes before it, are inside.
+        """
         taken = sorted(set(hyper) & set(self.hyper))
         if taken:
             raise ValueError(f"{name}: {self.name} already has {', '.join(taken)}")
@@ -250,7 +272,8 @@ class Rule:
             after=after or self.after,
             hyper={**self.hyper, **hyper},
             name=f"{name}({self.name})",
-            decays=self.decays if decays is None else decays,
+            decays=self.decays and not whole,
+            before=before or (None if whole else self.before),
         )
 
 
@@ -264,6 +287,8 @@ DECAYS: dict[str, Callable[[Any, Any], Value]] = {
 
 def decayed(rule: Rule, p: Value, g: Value, s: Any, t: Value, h: Any) -> tuple[Value, State]:
     """The update of a rule with its weight decay in its step: ``decay`` says which of four."""
+    if rule.before is not None:
+        g = rule.before(p, g, t, h)
     if not rule.decays:
         return rule.update(p, g, s, t, h)
     if h.decay == "l2":

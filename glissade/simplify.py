@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from .graph import Kind, Node
 
 
-def walk(roots: Iterable[Node]) -> Iterator[Node]:
-    """Every node under the roots once, arguments before what uses them."""
+def walk(roots: Iterable[Node], stop: str = "") -> Iterator[Node]:
+    """Every node under the roots once, arguments before what uses them; none below a `stop`."""
     seen: set[int] = set()
     stack = [(root, False) for root in reversed(list(roots))]
     while stack:
@@ -23,7 +23,8 @@ def walk(roots: Iterable[Node]) -> Iterator[Node]:
         elif id(node) not in seen:
             seen.add(id(node))
             stack.append((node, True))
-            stack.extend((arg, False) for arg in reversed(node.args))
+            if node.op != stop:
+                stack.extend((arg, False) for arg in reversed(node.args))
 
 
 SLICED = {Kind.HOST, Kind.TENSOR, Kind.SLICE, Kind.ELEMENT}
@@ -45,8 +46,10 @@ def simplify(roots: list[Node], *, slices_as_rows: bool) -> list[Node]:
     for node in walk(roots):
         args = [done[id(a)] for a in node.args]
         graph = node.graph
-        if node.kind is Kind.HOST:
+        if node.kind is Kind.HOST and not node.late:
             new = node
+        elif node.op == "all":
+            new = graph.node("all", tuple(args), kind=Kind.HOST)
         elif node.op in ("sum", "sumsq"):
             new = _reduction(node, args[0], kind_of(node.kind))
         elif node.op == "count":

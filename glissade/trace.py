@@ -48,6 +48,8 @@ class Leaf:
     param: Node  # the new parameter
     state: Mapping[str, Node]  # the new states; a state that is not here stays as it was
     reads: frozenset[str] = frozenset()  # the states that the rule looks at, used or not
+    totals: tuple[Node, ...] = ()  # over all tensors, in the order in which the rule asks for them
+    guard: Node | None = None  # whether there is a step at all
     # Where names were asked for: what the rule's source calls which values, in its order, and the
     # states as the update returned them, before `after`.
     names: tuple[tuple[Node, str], ...] = ()
@@ -170,6 +172,7 @@ def _run(
     local = _Locals() if names else None
     own: set[str] = set()
     with local or contextlib.nullcontext():
+        guard = None if rule.guard is None else _condition(rule, rule.guard(p, g, t, h))
         out = decayed(rule, p, grad, _States(graph, kinds, own), t, h)
         step, new = _pair(rule, "update", out, "step")
         step = graph.lift(step)
@@ -187,8 +190,15 @@ def _run(
     state = {k: node for k, node in state.items() if k not in unchanged}
     read |= own
     returned |= state.keys() | set(unchanged)
-    leaf = Leaf(tuple(graph.path), step, moved, state, frozenset(own))
+    totals = tuple(graph.totals)
+    leaf = Leaf(tuple(graph.path), step, moved, state, frozenset(own), totals, guard)
     return replace(leaf, names=local.noted, updated=updated) if local else leaf
+
+
+def _condition(rule: Rule, guard: Any) -> Node:
+    if not (isinstance(guard, Node) and guard.bool_ and guard.late):
+        raise RuleError(f"{rule.name}: a guard is a condition on totals over all tensors")
+    return guard
 
 
 def _symbol(graph: Graph, key: tuple[Any, ...], what: Any) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import torch
 
-from ..graph import working
+from ..graph import Asked, working
 from ..rule import Hyper, Rule, State, decayed
 from .member import Member, compute_dtype, real
 
@@ -19,12 +19,15 @@ def step(
     state: Mapping[str, Any],
     t: int,
     hyper: Mapping[str, Any],
-) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """The new parameter and the new states; nothing is changed in place."""
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]] | None:
+    """The new parameter and the new states, or None where the rule's guard says no; nothing is
+    changed in place."""
     p, g = real(p), real(g)
     dtype = compute_dtype(p.dtype)
     working.dtype, h = dtype, Hyper(hyper)
     g = g.to(dtype)
+    if rule.guard is not None and not bool(rule.guard(p, g, t, h)):
+        return None
     g = -g if hyper.get("maximize") else g
     old = State(**{k: v for k, v in state.items() if k != "step"})
     # Where autograd is to run through, what it saves must not be the tensor that is moved.
@@ -44,16 +47,32 @@ def step(
     return p, stored
 
 
-def advance(rule: Rule, member: Member, g: torch.Tensor) -> None:
-    """One step of a parameter with its state, in place."""
+def advance(
+    rule: Rule, member: Member, g: torch.Tensor
+) -> Generator[dict[int, float], Mapping[int, float], bool]:
+    """One step of a parameter with its state, in place: see `together`."""
     group, program, t = member.group, member.program, member.t + 1
     leaf = program.choose(t, group)
     for name in (*program.plans[leaf].states, *program.trace.leaves[leaf].reads):
         if name not in member.state:
             member.fit(name)
     differentiable = bool(group["differentiable"])
+    totals: list[float] = []
+    while True:
+        working.totals, working.asked = totals, 0
+        try:
+            with torch.set_grad_enabled(differentiable):
+                out = step(rule, member.param, g, member.state, t, group)
+            break
+        except Asked as asked:  # rules are pure: once the total is known, from the beginning
+            at, share = len(totals), asked.share
+        finally:
+            working.totals = None
+        totals.append((yield {at: share})[at])
+    if out is None:
+        return False
+    moved, states = out
     with torch.set_grad_enabled(differentiable):
-        moved, states = step(rule, member.param, g, member.state, t, group)
         real(member.param).copy_(moved)
         for name, value in states.items():
             if differentiable:
@@ -61,3 +80,4 @@ def advance(rule: Rule, member: Member, g: torch.Tensor) -> None:
             else:
                 member.state[name].copy_(value)
     member.t = t
+    return True

@@ -80,8 +80,8 @@ def stream_plan(stream: Stream) -> Plan:
         loads=tuple(("state", name) for name in names),
     )
     kinds = dict.fromkeys(sorted({*names, *written}), Kind.ELEMENT)
-    nothing = Finish((), {})
-    return Plan((work,), (nothing, nothing), (), kinds, flat=True, slices_as_rows=False)
+    nothing = Finish(((),), {})
+    return Plan((work,), (nothing, nothing), (), (), (), kinds, flat=True, slices_as_rows=False)
 
 
 class Streams:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..rule import Rule, State, maximum, sqrt
 
-VARIANTS = ("torch", "keras", "inside", "inside_hat")
+VARIANTS = ("torch", "paper", "keras", "inside", "inside_hat")
 
 
 def _adam(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
@@ -20,7 +20,7 @@ def _adam(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
         new = new | State(v_max=v)
     m_hat = m / (1 - beta1**t)
     v_hat = v / (1 - beta2**t)
-    if h.variant == "torch":
+    if h.variant in ("torch", "paper"):  # the same
         return h.lr * m_hat / (sqrt(v_hat) + h.eps), new
     if h.variant == "inside_hat":
         return h.lr * m_hat / sqrt(v_hat + h.eps), new

@@ -1,7 +1,16 @@
 """Rule in, rule out: what can be put around any optimizer."""
 
+from .accumulate import accumulate
+from .cautious import cautious
 from .centralize import centralize
+from .clip_norm import clip_norm
+from .ema import ema
 from .layerwise import layerwise
 from .lookahead import lookahead
+from .project import ball, box, project
+from .skip_nonfinite import skip_nonfinite
 
-__all__ = ["centralize", "layerwise", "lookahead"]
+__all__ = [
+    "accumulate", "ball", "box", "cautious", "centralize", "clip_norm", "ema", "layerwise",
+    "lookahead", "project", "skip_nonfinite",
+]  # fmt: skip

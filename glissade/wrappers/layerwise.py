@@ -39,4 +39,4 @@ def layerwise(rule: Rule, phi_bounds: tuple[float, float] | None = None) -> Rule
     Source: You et al. 2020, arXiv:1904.00962.
     """
     inner = partial(_layerwise, partial(decayed, rule))
-    return rule.wrap("layerwise", inner, decays=False, layerwise_phi_bounds=phi_bounds)
+    return rule.wrap("layerwise", inner, whole=True, layerwise_phi_bounds=phi_bounds)

@@ -87,7 +87,7 @@ def test_nothing_is_asked_from_python_while_all_is_plain() -> None:
     params = model((5, 4), (7,), (), (3, 2, 2))
     optimizer = glissade.AdamW(params)
     optimizer.step()
-    with mock.patch.object(Batch, "run", side_effect=AssertionError):
+    with mock.patch.object(Batch, "parts", side_effect=AssertionError):
         for t in range(4):
             for p in params:
                 p.grad = normal(t, tuple(p.shape)).float()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,9 +45,10 @@ class Compiled:
 
 @dataclass(frozen=True)
 class Kernel:
-    """The compiled stages of a plan, in order."""
+    """The compiled stages of a plan, in order; a segment is what lies between two breaks."""
 
     stages: tuple[Compiled, ...]
+    segments: tuple[slice, ...]
     addresses: npt.NDArray[np.int64]
     texts: Sequence[Text]
 
@@ -95,18 +97,23 @@ def compile_plans(wanted: Iterable[tuple[Plan, str]]) -> list[Kernel]:
     All at once, because that takes less time, and what plans have in common once in a process.
     """
     emitted = [emit(plan, dtype, vector_bytes()) for plan, dtype in wanted]
-    new = {x.body: x for texts in emitted for x in texts if x.body not in _known}
+    every = [x for segments in emitted for texts in segments for x in texts]
+    new = {x.body: x for x in every if x.body not in _known}
     if new:
         named = {f"stage_{k}": text for k, text in enumerate(new.values())}
         engine = link(module(named.items()))
         for name, text in named.items():
             address = engine.get_function_address(name)
             _known[text.body] = Compiled(address, _PROTOTYPE(address), engine)
-    kernels = []
-    for texts in emitted:
-        stages = tuple(_known[x.body] for x in texts)
-        kernels.append(Kernel(stages, np.array([x.address for x in stages], np.int64), texts))
-    return kernels
+    return [_kernel(segments) for segments in emitted]
+
+
+def _kernel(segments: Sequence[Sequence[Text]]) -> Kernel:
+    texts = [text for segment in segments for text in segment]
+    stages = tuple(_known[x.body] for x in texts)
+    ends = list(itertools.accumulate(map(len, segments), initial=0))
+    cuts = tuple(slice(lo, hi) for lo, hi in itertools.pairwise(ends))
+    return Kernel(stages, cuts, np.array([x.address for x in stages], np.int64), texts)
 
 
 def compile_plan(plan: Plan, dtype: str) -> Kernel:

@@ -37,23 +37,30 @@ class Text:
         return self.body.replace(NAME, f'@"{name}"', 1)
 
 
-def emit(plan: Plan, dtype: str, vector_bytes: int) -> list[Text]:
-    """The stages in the order they run in, `dtype` being "float32" or "float64"."""
+def emit(plan: Plan, dtype: str, vector_bytes: int) -> list[list[Text]]:
+    """The stages in the order they run in, a list for what lies between two breaks; `dtype` is
+    "float32" or "float64"."""
     layout = Layout(plan)
     scalar, size = FLOATS[dtype]
     width = vector_bytes // size
 
-    texts = []
+    breaks = {cut.after for cut in plan.breaks}
+    segments: list[list[Text]] = [[]]
     for k, finish in enumerate(plan.finishes):
-        if finish.values or finish.stores:
-            finishing = Finishing(ir.Module(), "stage", layout, scalar, width)
-            finishing.emit(finish)
-            texts.append(_text(f"finish_{k}", finishing))
+        for r, values in enumerate(finish.rounds):
+            stores = finish.stores if r == len(finish.rounds) - 1 else {}
+            if values or stores:
+                finishing = Finishing(ir.Module(), "stage", layout, scalar, width)
+                finishing.emit(values, stores)
+                name = f"finish_{k}" + (f"_{r}" if r else "")
+                segments[-1].append(_text(name, finishing))
+            if (k, r) in breaks:
+                segments.append([])
         if k < len(plan.passes):
             passing = Passing(ir.Module(), "stage", layout, scalar, width)
             passing.emit(plan.passes[k])
-            texts.append(_text(f"pass_{k}", passing))
-    return texts
+            segments[-1].append(_text(f"pass_{k}", passing))
+    return segments
 
 
 def _text(name: str, stage: Stage) -> Text:

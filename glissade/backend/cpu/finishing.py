@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from llvmlite import ir
 
 from ...graph import Kind, Node
-from ...plan import Finish
 from . import layout as at
 from .stage import Nest, Stage
 from .vector import F64, I64, PTR
@@ -33,19 +32,22 @@ COUNT: dict[Kind, tuple[int, ...]] = {
 class Finishing(Stage):
     """Between passes: complete the sums of each tensor and compute what is smaller than it."""
 
-    def emit(self, work: Finish) -> None:
+    def emit(self, values: Sequence[Node], stores: Mapping[str, Node]) -> None:
+        """A round of a finish, with what it stores."""
         bounds = self.word(self.context, at.TENSOR_BOUNDS, PTR)
         first = self.word(bounds, self.part)
         last = self.word(bounds, self.b.add(self.part, I64(1)))
-        self.loop(first, last, 1, lambda i: self._tensor(work, i))
+        self.loop(first, last, 1, lambda i: self._tensor(i, values, stores))
         self.b.ret_void()
 
-    def _tensor(self, work: Finish, index: ir.Value) -> None:
+    def _tensor(self, index: ir.Value, values: Sequence[Node], stores: Mapping[str, Node]) -> None:
         with self.tensor(index):
-            self._values(work)
+            self._values(values)
+            for name, n in stores.items():
+                self._store(name, n)
 
-    def _values(self, work: Finish) -> None:
-        for n in work.values:
+    def _values(self, values: Sequence[Node]) -> None:
+        for n in values:
             if n.kind is Kind.TENSOR:
                 x = self._per_tensor(n)
                 if n.bool_:
@@ -59,8 +61,6 @@ class Finishing(Stage):
                 self._small_sum(n)
             else:
                 self._keep(n)
-        for name, n in work.stores.items():
-            self._store(name, n)
 
     def over(
         self,

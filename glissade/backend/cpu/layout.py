@@ -41,7 +41,7 @@ class Layout:
     @cached_property
     def kept(self) -> tuple[Node, ...]:
         """Every value that a finish computes."""
-        return tuple(n for f in self.plan.finishes for n in f.values)
+        return tuple(n for f in self.plan.finishes for values in f.rounds for n in values)
 
     @cached_property
     def temps(self) -> dict[Node, int]:
@@ -75,7 +75,8 @@ class Layout:
     @cached_property
     def hosts(self) -> dict[Node, int]:
         """Slot of each number that the host computes, in double."""
-        return {n: i for i, n in enumerate(self.plan.hosts)}
+        late = (n for cut in self.plan.breaks for n in cut.numbers)
+        return {n: i for i, n in enumerate((*self.plan.hosts, *late))}
 
     @cached_property
     def partials(self) -> dict[Node, int]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...program import Program
 from ..member import Member, Moved
-from . import threads
+from ..together import Part, together
 from .compile import Kernel, compile_plans
 from .tables import Item, Table
 
@@ -28,6 +28,37 @@ class Bucket:
     members: list[int]
 
 
+@dataclass
+class Work:
+    """A table with what it takes its numbers from: a leaf, and a bucket for each place."""
+
+    table: Table
+    program: Program
+    leaf: int
+    buckets: list[Bucket]
+
+    def fill(self) -> None:
+        """Fill in the numbers that the host knows before the step."""
+        numbers = self.program.numbers[self.leaf]
+        for place, bucket in enumerate(self.buckets):
+            self.table.fill(place, numbers(bucket.t + 1, bucket.group))
+
+    def part(self) -> Part:
+        """The step: see `together`."""
+        table = self.table
+        late = self.program.late[self.leaf]
+        for k, cut in enumerate(self.program.plans[self.leaf].breaks):
+            table.run(k)
+            totals = yield table.share_of(cut)
+            for place, bucket in enumerate(self.buckets):
+                numbers, go = late[k](bucket.t + 1, bucket.group, totals)
+                if not go:
+                    return False
+                table.fill_late(place, cut, numbers)
+        table.run(len(late))
+        return True
+
+
 class Lane:
     """Members that run the same program in the same dtype: nearly always one call a step."""
 
@@ -38,8 +69,8 @@ class Lane:
         self.buckets = buckets
         self.members = members
         self.dtype = dtype
-        self._tables: dict[tuple[int, tuple[int, ...]], Table] = {}
-        self._usual: tuple[int, Table] | None = None  # what ran last
+        self._work: dict[tuple[int, tuple[int, ...]], Work] = {}
+        self._usual: Work | None = None  # what ran last
         self._held: list[Tensor] = []  # every state in a table,
         self._held_at: list[int] = []  # and its address
 
@@ -62,29 +93,26 @@ class Lane:
         """Where the program keeps the kernel of a leaf."""
         return "cpu", str(self.dtype).removeprefix("torch."), leaf
 
-    def ready(self) -> list[Table]:
+    def ready(self) -> list[Work]:
         """The tables of this step with the host's numbers filled in; changes no parameter."""
         program, buckets = self.program, self.buckets
         if len(buckets) == 1 and self._usual is not None:
-            bucket = buckets[0]
-            t = bucket.t + 1
-            last, same = self._usual
-            if program.choose(t, bucket.group) == last:
-                same.fill(0, program.numbers[last](t, bucket.group))
+            same = self._usual
+            if program.choose(buckets[0].t + 1, buckets[0].group) == same.leaf:
+                same.fill()
                 return [same]
         leaves = [program.choose(b.t + 1, b.group) for b in buckets]
         work = []
         for leaf in sorted(set(leaves)):
             which = tuple(i for i, x in enumerate(leaves) if x == leaf)
-            made = self._tables.get((leaf, which))
+            made = self._work.get((leaf, which))
             if made is None:
-                made = self._tables[(leaf, which)] = self._build(leaf, which)
-            numbers = program.numbers[leaf]
-            for place, i in enumerate(which):
-                bucket = buckets[i]
-                made.fill(place, numbers(bucket.t + 1, bucket.group))
+                table = self._build(leaf, which)
+                made = Work(table, program, leaf, [buckets[i] for i in which])
+                self._work[(leaf, which)] = made
+            made.fill()
             work.append(made)
-            self._usual = (leaf, made)
+            self._usual = made
         return work
 
     def stay(self) -> None:
@@ -149,53 +177,65 @@ class Batch:
                     i for i in bucket.members if not in_place(members[i].param, lane.program.flat)
                 }
         self.buckets = [b for lane in self.lanes for b in lane.buckets]
+        self._used: list[tuple[Tensor, Tensor]] = []  # by the step at hand: parameter, gradient
         # Whether tables can look for themselves; those of empty tensors have no row to do so.
         self.plain = not self.copied and all(p.numel() for p in self.params)
 
-    def _ready(self) -> list[Table]:
+    def _ready(self) -> list[Work]:
         if len(self.lanes) == 1:
             return self.lanes[0].ready()
-        return [table for lane in self.lanes for table in lane.ready()]
+        return [work for lane in self.lanes for work in lane.ready()]
 
-    def again(self) -> bool:
-        """One step, if all is laid out as it was; else it does nothing and returns False."""
+    def again(self) -> bool | None:
+        """One step, if all is laid out as it was; None, with nothing done, if it is not, and False
+        if the rule's guard says that there is no step."""
         if not self.plain:
-            return False
-        tables = self._ready()
-        if len(tables) == 1 and tables[0].elements < threads.SMALL:
-            if not tables[0].step():
-                return False
+            return None
+        work = self._ready()
+        if len(work) == 1 and work[0].table.short:
+            if not work[0].table.step():
+                return None
         else:
-            for table in tables:
-                if not table.look():
-                    return False
-            for table in tables:
-                table.run()
-                table.count()
+            for one in work:
+                if not one.table.look():
+                    return None
+            if not together(one.part() for one in work):
+                return False
+            for one in work:
+                one.table.count()
         for bucket in self.buckets:
             bucket.t += 1
         return True
 
-    def run(self, grads: list[Tensor], check: Callable[[int, Tensor], None]) -> None:
-        """One step with everything asked anew. All that can fail comes before the first kernel."""
+    def parts(self, grads: list[Tensor], check: Callable[[int, Tensor], None]) -> list[Part]:
+        """One step with everything asked anew, to be run `together` and then `done`.
+
+        All that can fail comes here, before the first kernel.
+        """
         for member in self.members:
             member.stay()
         for lane in self.lanes:
             lane.stay()
         for i, g in enumerate(grads):
             check(i, g)
-        copies = [self._usable(i, g) for i, g in enumerate(grads)]
-        params, at = (np.array([x[k].data_ptr() for x in copies], np.int64) for k in (0, 1))
-        tables = self._ready()
-        for table in tables:
-            table.point(params[table.order], at[table.order])
-        for table in tables:
-            table.run()
+        self._used = [self._usable(i, g) for i, g in enumerate(grads)]
+        params, at = (np.array([x[k].data_ptr() for x in self._used], np.int64) for k in (0, 1))
+        work = self._ready()
+        for one in work:
+            one.table.point(params[one.table.order], at[one.table.order])
+        return [one.part() for one in work]
+
+    def done(self) -> None:
+        """The parts have run: count the step, also for autograd, and put back what was copied."""
         for bucket in self.buckets:
             bucket.t += 1
         torch.autograd.graph.increment_version(self.params)
         for i in self.copied:
-            self.params[i].detach().copy_(copies[i][0])
+            self.params[i].detach().copy_(self._used[i][0])
+
+    def let_go(self) -> None:
+        """Keep no gradient."""
+        self._used = []
 
     def _usable(self, i: int, g: Tensor) -> tuple[Tensor, Tensor]:
         """Parameter and gradient, or copies of them, with memory that a kernel can use."""

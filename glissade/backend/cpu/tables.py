@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from ...graph import Kind
-from ...plan import Plan
+from ...plan import Break, Plan
 from . import layout as at
 from . import look, team, threads
 from .compile import Kernel
@@ -66,7 +66,7 @@ class Table:
         self.elements = sum(math.prod(item.shape) for item in items)
         count = max(1, len(layout.hosts))
         self.numbers = np.zeros((buckets, count))  # what the host computes, per bucket
-        self._pack = struct.Struct(f"{len(layout.hosts)}d").pack_into
+        self._pack = struct.Struct(f"{len(plan.hosts)}d").pack_into
         self._places = [row.data for row in self.numbers]
         self.tensors: Words = np.zeros((len(items), layout.words), np.int64)
         self._keep: list[torch.Tensor] = []
@@ -89,8 +89,7 @@ class Table:
         partials = self._array(len(chunks) * layout.partial_words, torch.float64)
         self.context[at.PARTIALS] = partials.data_ptr()
         self.context[at.ROW_WORDS] = layout.words
-        self.context[at.STAGES] = kernel.addresses.ctypes.data
-        self.context[at.STAGE_COUNT] = len(kernel.stages)
+        self._set(kernel.segments[0])
         self.address = int(self.context.ctypes.data)
         self._drivers = team.drivers()
         self.share(1)
@@ -137,6 +136,7 @@ class Table:
 
         if layout.scalars:
             place(at.SCALARS, [len(layout.scalars)] * len(shapes), torch.float64)
+            self._scalars = self._keep[-1].numpy().reshape(-1, len(layout.scalars))
         for node, column in layout.temps.items():
             place(column, [size(node.kind, s) for s in shapes], dtype)
         for column in layout.column_sums.values():
@@ -181,11 +181,13 @@ class Table:
         """Whether everything is plainly there; takes the addresses of parameters and gradients."""
         return self._native is not None and self._native.look(self.address) != 0
 
-    def step(self) -> bool:
-        """`look`, `run` and `count` in one; False, with nothing changed, if `look` says so.
+    @property
+    def short(self) -> bool:
+        """Whether `step` may be used: Python's lock is kept for so long only."""
+        return self.elements < threads.SMALL and len(self.kernel.segments) == 1
 
-        Only where a step is short: it keeps Python's lock.
-        """
+    def step(self) -> bool:
+        """`look`, `run` and `count` in one; False, with nothing changed, if `look` says so."""
         return self._native is not None and self._native.step(self.address) != 0
 
     def count(self) -> None:
@@ -211,8 +213,29 @@ class Table:
         self.context[at.TENSOR_BOUNDS] = self._bounds[1].ctypes.data
         self.context[at.PARTS] = parts
 
-    def run(self) -> None:
-        """Run the kernel, on as many threads as torch is set to."""
+    def share_of(self, cut: Break) -> dict[int, float]:
+        """What these tensors add to the totals that are complete at a break."""
+        shares = {}
+        for i, total in cut.totals.items():
+            (share,) = total.args
+            values = self._scalars[:, self.layout.scalars[share]]
+            shares[i] = float(values.sum())
+        return shares
+
+    def fill_late(self, bucket: int, cut: Break, numbers: tuple[float, ...]) -> None:
+        """Take the numbers that a break made known, for a bucket of tensors."""
+        for node, x in zip(cut.numbers, numbers, strict=True):
+            self.numbers[bucket, self.layout.hosts[node]] = x
+
+    def _set(self, segment: slice) -> None:
+        self._segment = segment
+        self.context[at.STAGES] = self.kernel.addresses.ctypes.data + 8 * segment.start
+        self.context[at.STAGE_COUNT] = segment.stop - segment.start
+
+    def run(self, segment: int = 0) -> None:
+        """Run what lies between two breaks, on as many threads as torch is set to."""
+        if self.kernel.segments[segment] != self._segment:
+            self._set(self.kernel.segments[segment])
         parts = threads.count(self.elements)
         if parts != self.parts:
             self.share(parts)
@@ -222,7 +245,7 @@ class Table:
         elif drivers.together is not None and threads.team_lives():
             drivers.together(self.address, parts)
         else:
-            for stage in self.kernel.stages:
+            for stage in self.kernel.stages[self._segment]:
                 threads.run_parts(stage.run, self.address, parts)
 
 

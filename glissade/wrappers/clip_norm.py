@@ -1,0 +1,36 @@
+"""Gradients of bounded length, all tensors together."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from ..rule import Before, Rule, minimum, norm
+
+
+def _clip(inner: Before | None, p: Any, g: Any, t: Any, h: Any) -> Any:
+    total = norm(g, per="all")
+    g = g * minimum(1.0, h.clip_norm_max / (total + 1e-6))
+    return g if inner is None else inner(p, g, t, h)
+
+
+def clip_norm(rule: Rule, max_norm: float) -> Rule:
+    """Scale all gradients down together where their common norm is over max_norm.
+
+    .. math:: g \\leftarrow g\\,\\min\\left(1, \\frac{max\\_norm}{\\|g_{all}\\|+10^{-6}}\\right)
+
+    What `torch.nn.utils.clip_grad_norm_` does, for the parameters that take this step, without
+    touching ``p.grad``, and before any decay. A norm that is not finite makes every parameter NaN,
+    as there: `skip_nonfinite` leaves such steps out.
+
+    Args:
+        rule: what to wrap.
+        max_norm: the bound, 0 or more.
+
+    >>> import glissade
+    >>> glissade.wrappers.clip_norm(glissade.rules.adamw(), 1.0).hyper["clip_norm_max"]
+    1.0
+
+    Source: Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063; torch.nn.utils.clip_grad_norm_.
+    """
+    return rule.wrap("clip_norm", before=partial(_clip, rule.before), clip_norm_max=max_norm)

@@ -1,0 +1,47 @@
+"""An average of the parameters beside them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from ..rule import After, Rule, State
+
+
+def _average(inner: After | None, p: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
+    new = State()
+    if inner is not None:
+        p, new = inner(p, s, t, h)
+    if t == 1:
+        average = p
+    else:
+        average = h.ema_decay * s.ema_average + (1 - h.ema_decay) * p
+    return p, new | State(ema_average=average)
+
+
+def ema(rule: Rule, decay: float = 0.999) -> Rule:
+    """Keep a moving average of the parameters, for evaluation.
+
+    .. math:: \\bar\\theta \\leftarrow decay\\,\\bar\\theta + (1-decay)\\,\\theta
+
+    The average starts at the parameters after their first step, and is taken after each.
+    ``with optimizer.swap_ema(): ...`` puts it in the parameters' place.
+
+    Args:
+        rule: what to wrap.
+        decay: share of the average that is kept, in [0, 1).
+
+    >>> import torch, glissade
+    >>> p = torch.zeros(1, requires_grad=True)
+    >>> rule = glissade.wrappers.ema(glissade.rules.sgd(lr=1.0), decay=0.5)
+    >>> opt = glissade.Optimizer([p], rule)
+    >>> for _ in range(2):
+    ...     p.grad = torch.ones(1)
+    ...     opt.step()
+    >>> with opt.swap_ema():
+    ...     p.item()
+    -1.5
+
+    Source: Polyak & Juditsky 1992, doi:10.1137/0330046.
+    """
+    return rule.wrap("ema", after=partial(_average, rule.after), ema_decay=decay)

@@ -1,0 +1,77 @@
+"""Parameters that stay inside a set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ..rule import After, Rule, State, clip, machine_eps, norm, where
+
+
+@dataclass(frozen=True)
+class Region:
+    """A set to project onto: what its hyperparameters are, and the projection."""
+
+    name: str
+    hyper: tuple[tuple[str, Any], ...]
+    onto: Callable[[Any, Any], Any]  # (p, h) -> the nearest point of the set
+
+
+def _box(p: Any, h: Any) -> Any:
+    return clip(p, *h.project_box)
+
+
+def _ball(p: Any, h: Any) -> Any:
+    # The last factor sees to it that the rounded result, too, is inside.
+    size, inward = norm(p), 1 - 4 * machine_eps(p)
+    return where(size > h.project_radius, p * (h.project_radius / size * inward), p)
+
+
+def box(lo: float, hi: float) -> Region:
+    """Every element between lo and hi."""
+    if not lo <= hi:
+        raise ValueError(f"box({lo}, {hi}): lo may not be over hi")
+    return Region("box", (("project_box", (float(lo), float(hi))),), _box)
+
+
+def ball(r: float) -> Region:
+    """Every tensor with a Euclidean norm of at most r."""
+    if not 0 < r < math.inf:
+        raise ValueError(f"ball({r}): the radius is a finite number over 0")
+    return Region("ball", (("project_radius", float(r)),), _ball)
+
+
+def _project(
+    onto: Callable[[Any, Any], Any], inner: After | None, p: Any, s: Any, t: Any, h: Any
+) -> tuple[Any, State]:
+    new = State()
+    if inner is not None:
+        p, new = inner(p, s, t, h)
+    return onto(p, h), new
+
+
+def project(rule: Rule, onto: Region) -> Rule:
+    """After each step move every tensor to the nearest point of a set.
+
+    .. math:: p \\leftarrow \\Pi(p - \\text{step})
+
+    Args:
+        rule: what to wrap. On a box AMSGrad's weighted projection is this one.
+        onto: `box(lo, hi)` or `ball(r)`.
+
+    Raises:
+        TypeError: `onto` is neither.
+
+    >>> import glissade
+    >>> from glissade.wrappers import ball, box, project
+    >>> project(glissade.rules.amsgrad(), onto=box(-1, 1)).hyper["project_box"]
+    (-1.0, 1.0)
+
+    Source: Duchi et al. 2008, doi:10.1145/1390156.1390191.
+    """
+    if not isinstance(onto, Region):
+        raise TypeError(f"project: onto={onto!r}; allowed are box(lo, hi) and ball(r)")
+    return rule.wrap("project", after=partial(_project, onto.onto, rule.after), **dict(onto.hyper))
