@@ -4,13 +4,17 @@
 the rules, `glissade.wrappers` what goes around them, `glissade.Optimizer(params, rule)` runs any.
 """
 
-from . import optimizers, registry, rules, wrappers
+from . import curvature, optimizers, registry, rules, wrappers
 from .graph import RuleError
+from .newton import Newton
 from .optimizer import Optimizer
 from .optimizers import *  # noqa: F403 - one class a row of the registry, declared in optimizers.pyi
 from .rule import Rule, State
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["Optimizer", "Rule", "RuleError", "State", "registry", "rules", "wrappers"]
+__all__ = [
+    "Newton", "Optimizer", "Rule", "RuleError", "State", "curvature", "registry", "rules",
+    "wrappers",
+]  # fmt: skip
 __all__ += optimizers.__all__

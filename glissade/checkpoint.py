@@ -139,7 +139,7 @@ def _state(state: Mapping[str, Any], p: Tensor, rule: Rule, number: int) -> dict
     ours = {theirs: name for name, theirs in rule.aliases.items()}
     out = {ours.get(key, key): value for key, value in state.items() if value is not None}
     for key, x in out.items():
-        if not isinstance(x, Tensor) or x.ndim == 0:
+        if not isinstance(x, Tensor) or x.ndim == 0 or rule.matrix:
             continue
         if x.ndim != p.ndim or any(a not in (1, b) for a, b in zip(x.shape, p.shape, strict=True)):
             raise ValueError(

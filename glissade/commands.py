@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
-from . import __version__, page, registry
+from . import __version__, diff, filters, latex, page, registry
 from .checks import nearest
 from .describe import ITEMSIZE, facts
 from .registry import Entry
@@ -36,6 +36,10 @@ def _print(what: Callable[[Console], None]) -> None:
     typer.echo("\n".join(line.rstrip() for line in held.get().splitlines()))
 
 
+def _condition(measure: str, what: str) -> Any:
+    return typer.Option(f"--{measure}", metavar="CONDITION", help=f"Only with {what}.")
+
+
 def list_(
     pattern: Annotated[
         str | None,
@@ -44,16 +48,40 @@ def list_(
             help="Only what contains this in its name, class or paper; * and ? work.",
         ),
     ] = None,
+    state: Annotated[
+        list[str] | None,
+        _condition("state", "so many numbers of state an element (rows, columns: 0): '<=1'"),
+    ] = None,
+    bytes_: Annotated[
+        list[str] | None, _condition("bytes", "so many bytes moved an element and step: '<20'")
+    ] = None,
+    passes: Annotated[
+        list[str] | None, _condition("passes", "so many passes over memory: '=1'")
+    ] = None,
 ) -> None:
     """List the optimizers.
 
-    Paper, state, bytes moved in a step, passes over memory, variants.
+    Paper, state, bytes moved in a step, passes over memory, variants. Conditions are on the
+    defaults and on matrices, as the list shows them; several must all hold.
     """
-    entries = page.matching(pattern)
+    given = {"state": state, "bytes": bytes_, "passes": passes}
+    try:
+        asked = [filters.condition(k, text) for k, texts in given.items() for text in texts or ()]
+    except ValueError as error:
+        fail("list", str(error), 2)
+    entries = filters.matching(pattern, asked)
     if not entries:
-        hint = nearest(str(pattern).lower(), registry.names())
-        fail("list", f"no optimizer matches {pattern!r}{hint}", 1)
+        fail("list", _nothing(pattern, asked), 1)
     _print(lambda console: page.print_list(console, entries))
+
+
+def _nothing(pattern: str | None, asked: Sequence[filters.Condition]) -> str:
+    words = "no optimizer"
+    if pattern is not None:
+        words += f" matches {pattern!r}"
+        if not filters.matching(pattern):
+            return words + nearest(pattern.lower(), registry.names())
+    return f"{words} with {' and '.join(map(str, asked))}"
 
 
 def show(
@@ -64,6 +92,17 @@ def show(
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Another value: --set amsgrad=True"),
+    ] = None,
+    as_latex: Annotated[
+        bool, typer.Option("--latex", help="Print the definition as LaTeX instead.")
+    ] = False,
+    beside: Annotated[
+        str | None,
+        typer.Option(
+            "--diff",
+            metavar="NAME[,NAME]",
+            help="Two variants side by side, or one beside the default; --latex works.",
+        ),
     ] = None,
     dtype: Annotated[
         str, typer.Option(metavar="TYPE", help=f"{' or '.join(ITEMSIZE)}.")
@@ -86,25 +125,53 @@ def show(
 
     Definition, defaults and whose they are, variants, state, passes over memory.
     """
+    text = None
     try:
         entry = registry.lookup(name)
         if dtype not in ITEMSIZE:
             raise ValueError(f"unknown dtype {dtype!r}; known are {', '.join(ITEMSIZE)}")
+        if leaf is not None and not (kernel or assembly):
+            raise ValueError("--leaf goes with --kernel or --assembly")
         given: dict[str, Any] = {} if variant is None else {"variant": variant}
         given |= _settings(entry, settings or [])
         if variant is not None and not entry.variants:
             raise ValueError(f"{entry.name} has no variants")
+        _apart(
+            {
+                "--kernel": kernel,
+                "--assembly": assembly,
+                "--latex": as_latex,
+                "--diff": beside is not None,
+                "--variant": "variant" in given,
+            }
+        )
+        names = None if beside is None else diff.variants(entry, beside, given)
         entry.bind(**given)
         if kernel or assembly:
             text = code(entry, given, dtype, leaf, rank, assembly=assembly)
-        elif leaf is not None:
-            raise ValueError("--leaf goes with --kernel or --assembly")
     except (ValueError, TypeError) as error:
         fail("show", str(error), 2)
-    if kernel or assembly:
+    if as_latex:
+        text = diff.document(entry, names, given) if names else latex.document(entry, given)
+    if text is not None:
         typer.echo(text)
+    elif names is not None:
+        _print(lambda console: diff.print_diff(console, entry, names, given))
     else:
         _print(lambda console: page.print_show(console, entry, given, dtype))
+
+
+_APART = (
+    ("--kernel", "--assembly"), ("--kernel", "--latex"), ("--assembly", "--latex"),
+    ("--kernel", "--diff"), ("--assembly", "--diff"), ("--variant", "--diff"),
+)  # fmt: skip
+
+
+def _apart(given: Mapping[str, bool]) -> None:
+    """Refuse two options of which each asks for another thing."""
+    for a, b in _APART:
+        if given[a] and given[b]:
+            raise ValueError(f"{a} and {b} do not go together")
 
 
 def _settings(entry: Entry, settings: list[str]) -> dict[str, Any]:

@@ -1,26 +1,26 @@
-"""The facts about an optimizer that its plan and its documentation hold.
+"""The facts about an optimizer that its trace, its plan and its documentation hold.
 
-State per parameter, bytes per parameter a step, passes over memory: all read off the plans that
-run, none written down anywhere.
+Equations, state per parameter, bytes per parameter a step, passes over memory: all read off what
+runs, none written down anywhere. Rules that compute with torch's own functions (`Rule.matrix`) have
+neither trace nor plan: they have the formula of their documentation.
 """
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
-import re
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from . import rules
+from .docstrings import documentation
 from .graph import Kind
+from .notation import TEXT, Notation
 from .plan import Pass, Plan
 from .program import Program
 from .registry import Entry
-from .render import conditions, full
+from .render import Line, Mathematics, conditions, full, mathematics
 from .rule import Rule
 from .trace import trace
 
@@ -85,6 +85,16 @@ class Facts:
         return self.numbers * ITEMSIZE[dtype]
 
     @property
+    def per_element(self) -> int:
+        """Numbers of state for each element of a parameter, not counting rows and columns."""
+        return sum(kind is Kind.ELEMENT for kind in self.states.values())
+
+    @property
+    def cost(self) -> str:
+        """Bytes and passes in words."""
+        return f"{number(self.bytes())} bytes, {self.passes} pass{'es' * (self.passes != 1)}"
+
+    @property
     def state(self) -> str:
         """The state of a parameter in words: "2" numbers per element, "rows + columns"."""
         count = Counter(self.states.values())
@@ -96,12 +106,21 @@ class Facts:
         return " + ".join(([str(whole)] if whole or not parts else []) + parts)
 
 
+def number(x: float) -> str:
+    """28, 29.3: one decimal where there is one."""
+    return f"{x:.1f}".removesuffix(".0")
+
+
 _ORDER = [Kind.ROW, Kind.COLUMN, Kind.SLICE, Kind.MATRIX, Kind.TENSOR]
 _PLURALS = {Kind.ROW: "rows", Kind.COLUMN: "columns", Kind.SLICE: "slices"}
 
 
 def facts(rule: Rule, ndim: int = 2) -> Facts:
-    """The facts about a rule for parameters of rank `ndim`."""
+    """The facts about a rule for parameters of rank `ndim`; ValueError if it has no plan."""
+    if rule.matrix:
+        raise ValueError(
+            f"{rule.name} has no plan and no kernels: torch's own functions compute it"
+        )
     hyper = full(rule)
     traced = trace(rule, hyper, ndim, names=True)
     program = Program(traced)
@@ -141,6 +160,33 @@ def _sweep(part: Pass) -> Sweep:
     )
 
 
+def needs(rule: Rule) -> str:
+    """What a rule needs beside gradients: "curvature every k steps", or nothing."""
+    return ", ".join(f"{what} every {key} steps" for what, key in rule.inputs.items())
+
+
+# Equations
+
+WHERE = {2: "matrices", 1: "vectors and single numbers"}
+
+
+def definitions(
+    entry: Entry, given: Mapping[str, Any], write: Notation = TEXT
+) -> dict[str, Mathematics]:
+    """The equations of a row with these values; those of matrices and of vectors if they differ.
+
+    The keys say what they are for: "", or the words of `WHERE`.
+    """
+    rule = entry.bind(**given)
+    if rule.matrix:
+        return {"": Mathematics((Line("", documentation(entry.rule).formula),), {}, {})}
+    decided = {k: x for k, x in {**entry.preset, **given}.items() if k in rule.hyper}
+    forms = {n: mathematics(rule, n, decided, write) for n in WHERE}
+    if forms[2].lines == forms[1].lines:
+        return {"": forms[2]}
+    return {WHERE[n]: form for n, form in forms.items()}
+
+
 # Documentation
 
 
@@ -151,55 +197,6 @@ class Argument:
     name: str
     value: Any
     text: str
-
-
-@dataclass(frozen=True)
-class Documentation:
-    """A factory's docstring, taken apart."""
-
-    title: str = ""
-    notes: tuple[str, ...] = ()
-    args: Mapping[str, str] = field(default_factory=dict)  # "betas" or "k, alpha": text
-    reach: str = ""
-
-    def text(self, name: str) -> tuple[str, str]:
-        """The names that are documented together with this one, and what is said."""
-        for names, text in self.args.items():
-            if name in names.split(", "):
-                return names, text
-        return name, ""
-
-
-@functools.cache
-def documentation(factory: Callable[..., Rule]) -> Documentation:
-    """The docstring of a rule's factory; "as in `adam`" is replaced by what adam says."""
-    title, _, body = (inspect.getdoc(factory) or "").partition("\n")
-    notes, reach, args = [], "", {}
-    for block in re.split(r"\n\s*\n", body.strip()):
-        words = " ".join(block.split())
-        if block.startswith("Args:"):
-            args = _args(block)
-        elif words.startswith("Reach for it"):
-            reach = words
-        elif words and not re.match(r"\.\. |>>>|Source:|Raises:", words):
-            notes.append(words)
-    return Documentation(title, tuple(notes), args, reach)
-
-
-def _args(block: str) -> dict[str, str]:
-    entries = re.findall(r"^    (\w[\w, ]*): (.*(?:\n     .*)*)", block, re.MULTILINE)
-    args = {names: " ".join(text.split()) for names, text in entries}
-    found: dict[str, str] = {}
-    for names, text in args.items():
-        other = re.fullmatch(r"as in `(\w+)`\.", text)
-        if other is None or other[1] not in rules.__all__:
-            found[names] = text
-            continue
-        known = documentation(getattr(rules, other[1]))
-        for name in names.split(", "):
-            group, said = known.text(name)
-            found[group if set(group.split(", ")) <= set(names.split(", ")) else name] = said
-    return found
 
 
 def arguments(entry: Entry, given: Mapping[str, Any]) -> tuple[Argument, ...]:

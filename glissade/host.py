@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .graph import OPS, Node
+from .graph import Node
+from .ops import OPS
 from .plan import Break
 from .simplify import walk
 from .trace import Trace

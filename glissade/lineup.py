@@ -15,7 +15,7 @@ from torch import Tensor
 from . import checks
 from .backend import eager, select
 from .backend.cpu import run as cpu
-from .backend.member import Member, Moved, real
+from .backend.member import Member, Moved, compute_dtype, real
 from .backend.together import Part, together
 from .checkpoint import ParamState, States
 from .program import Program, Programs
@@ -103,6 +103,22 @@ class LineUp:
             self._batch.let_go()
         return done
 
+    def put(self, name: str, values: Sequence[Tensor]) -> None:
+        """Give every parameter's state `name` a value: an input of the rule."""
+        for i, (p, value) in enumerate(zip(self._roster, values, strict=True)):
+            state = self._held(i)
+            if name in state:
+                state[name].copy_(real(value))
+            else:
+                dict.__setitem__(state, name, real(value).to(compute_dtype(p.dtype)))
+
+    def _held(self, i: int) -> dict[str, Any]:
+        """The state of a parameter, made if there is none."""
+        p, state = self._roster[i], self._state
+        if p not in state:
+            dict.__setitem__(state, p, ParamState(state, {"step": self._steps[i]}))
+        return state[p]  # type: ignore[no-any-return]
+
     # Stepping, asking everything anew
 
     def _parts(self, grads: list[Tensor]) -> list[Part]:
@@ -120,21 +136,20 @@ class LineUp:
         self._at = [i for i, here in enumerate(present) if here]
         programs: dict[tuple[int, int], Program] = {}
         members, where = [], []
-        state = self._state
+        rule = self._programs.rule
         for i in self._at:
             p, group = self._roster[i], self._group_of[i]
-            if p not in state:
-                dict.__setitem__(state, p, ParamState(state, {"step": self._steps[i]}))
+            held = self._held(i)
             key = (id(group), real(p.detach()).ndim)
-            if key not in programs:
+            if key not in programs and not rule.matrix:
                 programs[key] = self._programs.get(group, key[1])
-            member = Member(p, group, state[p], int(self._counts[i]), programs[key])
-            for name in member.program.states:
+            member = Member(p, group, held, int(self._counts[i]), programs.get(key))
+            for name in member.program.states if member.program else ():
                 if name in member.state:
                     member.fit(name)
             members.append(member)
-            differentiable = bool(group["differentiable"])
-            where.append(select.choose(p, self._backend, differentiable, partial(self.describe, i)))
+            eager_only = rule.matrix or bool(group["differentiable"])
+            where.append(select.choose(p, self._backend, eager_only, partial(self.describe, i)))
         self._eager = [(k, m) for k, m in enumerate(members) if where[k] == "eager"]
         self._cpu = [k for k, name in enumerate(where) if name == "cpu"]
         native = [members[k] for k in self._cpu]

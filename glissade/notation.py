@@ -1,6 +1,7 @@
 """Expressions as they are printed: a small tree, and tables that say how each part is written.
 
-`TEXT` is plain Unicode. Another notation is another `Notation`: other forms, other letters.
+`TEXT` is plain Unicode. Another notation is another `Notation`: other forms, other letters (see
+`latex`).
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -53,19 +54,17 @@ def tidy(e: Expr) -> Expr:
     """The same value as one would write it: norms, means, squares, no 1· and no + 0."""
     args = tuple(map(tidy, e.args))
     e = replace(e, args=args, value=e.value[:1] if e.op == "name" else e.value)
+    if e.op == "sumsq":
+        return Expr("sum", (Expr("pow", (args[0], Expr("number", value=2))),), e.value)
     if e.op == "all":  # a total over all tensors
         (x,) = args
-        if x.op in ("sum", "sumsq", "count"):
-            return replace(x, value="all")
-        return Expr("sum", args, "all")
+        return replace(x, value="all") if x.op in ("sum", "count") else Expr("sum", args, "all")
     if e.op == "div" and args[0].op == "sum" and args[1].op == "count":
         return replace(args[0], op="mean")
     if e.op == "sqrt":
         (x,) = args
-        if x.op == "sumsq":
-            return replace(x, op="norm")
-        if x.op == "mean" and _square(x.args[0]):
-            return replace(x, op="rms", args=x.args[0].args[:1])
+        if x.op in ("sum", "mean") and _square(x.args[0]):
+            return Expr("norm" if x.op == "sum" else "rms", x.args[0].args[:1], x.value)
     if e.op == "minimum" and args[0].op == "maximum":
         return Expr("clip", (*args[0].args, args[1]))
     if e.op in ("add", "sub") and _is(args[1], 0):
@@ -114,12 +113,17 @@ def _product(factors: list[Expr]) -> Expr:
 
 @dataclass(frozen=True)
 class Form:
-    """How an operation is written: a template, how tightly it binds, how tightly its parts must."""
+    """How an operation is written: a template, how tightly it binds, how tightly its parts must.
+
+    In the template ``{}`` is an argument, ``{args}`` all of them in brackets, ``{per}`` what a
+    reduction is per.
+    """
 
     template: str
     binds: int
     parts: tuple[int, ...] = ()
     nested: str = ""  # another template, where the operation is inside itself: not ||x| − 1|
+    per: str = ""  # how {per} is written, if not as usual
 
 
 ATOM = 10
@@ -127,24 +131,31 @@ ATOM = 10
 
 @dataclass(frozen=True)
 class Notation:
-    """A way to write expressions: the forms of operations, the spelling of names and numbers."""
+    """A way to write expressions and statements: the forms of operations, names and numbers."""
 
     forms: Mapping[str, Form]
     spell: Callable[[str], str]
     superscript: Callable[[str], str | None]  # an exponent, or None if it cannot be raised
-    parentheses: str = "({})"
-    times: str = "·"
-    minus: str = "−"
-    per: str = "{}_{}"  # a reduction's sign with what it is per
+    brackets: Callable[[str], str]
+    product: Callable[[Sequence[str]], str]
+    minus: str
+    infinity: str
+    per: str
+    # Statements
+    define: str
+    update: str
+    condition: str
+    otherwise: str
+    indent: str
 
     def write(self, e: Expr) -> str:
         """The expression as text."""
         return self._write(tidy(e), 0)
 
     def _write(self, e: Expr, least: int) -> str:
-        """The expression, in parentheses if it binds less tightly than `least`."""
+        """The expression, in brackets if it binds less tightly than `least`."""
         text, binds = self._bare(e)
-        return text if binds >= least else self.parentheses.format(text)
+        return text if binds >= least else self.brackets(text)
 
     def _bare(self, e: Expr) -> tuple[str, int]:
         if e.op == "name":
@@ -152,7 +163,7 @@ class Notation:
         if e.op == "number":
             return self.number(e.value)
         if e.op == "product":
-            return self.times.join(self._write(x, 8) for x in e.args), 7
+            return self.product([self._write(x, 8) for x in e.args]), 7
         if e.op == "pow":
             exponent = self._write(e.args[1], 0)
             raised = self.superscript(exponent)
@@ -162,17 +173,17 @@ class Notation:
         form = self.forms[e.op]
         parts = form.parts or (0,) * len(e.args)
         args = [self._write(x, least) for x, least in zip(e.args, parts, strict=True)]
+        per = "" if e.value in (None, "tensor") else (form.per or self.per).format(e.value)
         nested = form.nested and any(_contains(x, e.op) for x in e.args)
-        text = (form.nested if nested else form.template).format(*args)
-        if e.value not in (None, "tensor"):  # a reduction per row, column ...
-            sign, bracket, rest = (text, "", "") if text.endswith("‖") else text.partition("(")
-            text = self.per.format(sign, e.value) + bracket + rest
-        return text, form.binds
+        template = form.nested if nested else form.template
+        return template.format(*args, args=self.brackets(", ".join(args)), per=per), form.binds
 
     def number(self, x: float | bool) -> tuple[str, int]:
         """A constant, and how tightly it binds."""
-        if isinstance(x, bool) or not math.isfinite(x):
-            return {"inf": "∞", "-inf": self.minus + "∞"}.get(str(x), str(x).lower()), 5
+        if isinstance(x, bool) or x != x:
+            return self.spell(str(x).lower()), ATOM
+        if math.isinf(x):
+            return (self.infinity, ATOM) if x > 0 else (self.minus + self.infinity, 5)
         if isinstance(x, float) and x.is_integer() and abs(x) < 1e9:
             x = int(x)
         digits, _, exponent = str(x).partition("e")
@@ -181,7 +192,7 @@ class Notation:
             ten = self._write(
                 Expr("pow", (Expr("number", value=10), Expr("number", value=int(exponent)))), 0
             )
-            text, binds = (ten, 9) if digits == "1" else (text + self.times + ten, 7)
+            text, binds = (ten, 9) if digits == "1" else (self.product([text, ten]), 7)
         return text, 5 if x < 0 else binds
 
 
@@ -189,53 +200,81 @@ def _contains(e: Expr, op: str) -> bool:
     return e.op == op or any(_contains(x, op) for x in e.args)
 
 
-# Plain text
+# Names
 
-_GREEK = {
+GREEK = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "zeta": "ζ", "eta": "η",
     "theta": "θ", "kappa": "κ", "lambda": "λ", "mu": "μ", "nu": "ν", "xi": "ξ", "pi": "π",
     "rho": "ρ", "sigma": "σ", "tau": "τ", "phi": "φ", "chi": "χ", "psi": "ψ", "omega": "ω",
 }  # fmt: skip
 # What papers call the hyperparameters and states whose names in code are longer.
-_USUAL = {
-    "eps": "ε",
-    "weight_decay": "λ",
-    "momentum": "μ",
-    "base_lr": "lr₀",
-    "beta2_decay": "τ",
-    "initial_accumulator_value": "G₀",
-    "slow": "φ",
-    "inf": "∞",
+USUAL = {
+    "eps": "epsilon",
+    "weight_decay": "lambda",
+    "momentum": "mu",
+    "base_lr": "lr0",
+    "beta2_decay": "tau",
+    "initial_accumulator_value": "G0",
+    "slow": "phi",
 }
-_MARKS = {"hat": "\u0302", "mean": "\u0304", "bar": "\u0304", "tilde": "\u0303"}
-_LOWERED = dict(zip("0123456789aehijklmnoprstuvx+-", "₀₁₂₃₄₅₆₇₈₉ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ₊₋", strict=True))
-_RAISED = dict(zip("0123456789tknij+−", "⁰¹²³⁴⁵⁶⁷⁸⁹ᵗᵏⁿⁱʲ⁺⁻", strict=True))
 PREVIOUS = "@"  # at the end of a name: its value before this step
 
 
-def _spell(word: str) -> str:
-    """``beta1`` as β₁, ``m_hat`` as m̂, ``rho_inf`` as ρ∞; ``m@`` as mₜ₋₁, ``v'`` as v′."""
-    primes = len(word) - len(word.rstrip("'"))
-    if primes:
-        return _spell(word[:-primes]) + ("″" if primes == 2 else "′" * primes)
-    if word.endswith(PREVIOUS):
-        return _spell(word[:-1]) + "ₜ₋₁"
-    if word in _USUAL:
-        return _USUAL[word]
-    head, *rest = word.split("_")
+MARKS = {"hat": "\u0302", "mean": "\u0304", "bar": "\u0304", "tilde": "\u0303"}
+
+
+@dataclass(frozen=True)
+class Word:
+    """A name taken apart: ``rho_inf`` is rho with "inf" below, ``m_hat'`` m, a hat, a prime."""
+
+    stem: str
+    mark: str = ""  # of MARKS
+    low: tuple[str, ...] = ()
+    previous: bool = False
+    primes: int = 0
+
+    @property
+    def symbol(self) -> bool:
+        """Whether the stem is a letter, so that what follows is a mark or an index."""
+        return len(self.stem) == 1 or self.stem in GREEK
+
+
+def word(name: str) -> Word:
+    """The parts of a name in code."""
+    plain = name.rstrip("'")
+    primes = len(name) - len(plain)
+    previous = plain.endswith(PREVIOUS)
+    plain = plain.removesuffix(PREVIOUS)
+    head, *rest = USUAL.get(plain, plain).split("_")
     stem, digits = re.fullmatch(r"(.*?)(\d*)", head).groups()  # type: ignore[union-attr]
-    stem = _USUAL.get(stem) or _GREEK.get(stem.lower(), stem)
-    text, low = stem, "".join(_LOWERED[d] for d in digits)
-    for part in rest:
-        if part in _MARKS and len(stem) == 1 and text == stem:
-            text += _MARKS[part]
-        elif part == "inf":
-            low += "∞"
-        elif len(stem) <= 2 and len(part) <= 3 and all(c in _LOWERED for c in part):
-            low += "".join(_LOWERED[c] for c in part)
+    stem = USUAL.get(stem, stem)
+    stem = stem.lower() if stem.lower() in GREEK else stem
+    mark = rest.pop(0) if rest and rest[0] in MARKS and Word(stem).symbol else ""
+    return Word(stem, mark, (*filter(None, [digits]), *rest), previous, primes)
+
+
+# Plain text
+
+_LOWERED = dict(zip("0123456789aehijklmnoprstuvx+-", "₀₁₂₃₄₅₆₇₈₉ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ₊₋", strict=True))
+_RAISED = dict(zip("0123456789tknij+−", "⁰¹²³⁴⁵⁶⁷⁸⁹ᵗᵏⁿⁱʲ⁺⁻", strict=True))
+
+
+def _spell(name: str) -> str:
+    """``beta1`` as β₁, ``m_hat`` as m̂, ``rho_inf`` as ρ∞; ``m@`` as mₜ₋₁, ``v'`` as v′."""
+    w = word(name)
+    text = GREEK.get(w.stem, w.stem) + MARKS.get(w.mark, "")
+    for part in w.low:
+        if part == "inf":
+            text += "∞"
+        elif part.isdigit() or (
+            (w.symbol or len(w.stem) == 2) and len(part) <= 3 and set(part) <= _LOWERED.keys()
+        ):
+            text += "".join(_LOWERED[c] for c in part)
         else:
-            return word
-    return unicodedata.normalize("NFC", text + low)
+            text = name.rstrip("'").removesuffix(PREVIOUS)  # there is no such index
+            break
+    text += "ₜ₋₁" if w.previous else ""
+    return unicodedata.normalize("NFC", text + ("″" if w.primes == 2 else "′" * w.primes))
 
 
 def _raise(exponent: str) -> str | None:
@@ -264,21 +303,30 @@ TEXT = Notation(
         "div": Form("{} / {}", 6, (7, 8)),
         "mod": Form("{} mod {}", 6, (8, 8)),
         "sqrt": Form("√{}", 8, (ATOM,)),
-        "abs": Form("|{}|", ATOM, nested="abs({})"),
-        "exp": Form("exp({})", ATOM),
-        "log": Form("log({})", ATOM),
-        "sign": Form("sign({})", ATOM),
-        "maximum": Form("max({}, {})", ATOM),
-        "minimum": Form("min({}, {})", ATOM),
-        "clip": Form("clip({}, {}, {})", ATOM),
-        "norm": Form("‖{}‖", ATOM, nested="norm({})"),
-        "sum": Form("Σ({})", ATOM),
-        "sumsq": Form("Σ({})²", ATOM),
-        "mean": Form("mean({})", ATOM),
-        "rms": Form("RMS({})", ATOM),
-        "count": Form("count", ATOM),
+        "abs": Form("|{}|", ATOM, nested="abs{args}"),
+        "exp": Form("exp{args}", ATOM),
+        "log": Form("log{args}", ATOM),
+        "sign": Form("sign{args}", ATOM),
+        "maximum": Form("max{args}", ATOM),
+        "minimum": Form("min{args}", ATOM),
+        "clip": Form("clip{args}", ATOM),
+        "norm": Form("‖{}‖{per}", ATOM, nested="norm{per}{args}"),
+        "sum": Form("Σ{per}{args}", ATOM),
+        "mean": Form("mean{per}{args}", ATOM),
+        "rms": Form("RMS{per}{args}", ATOM),
+        "count": Form("count{per}", ATOM),
         "machine_eps": Form("machine ε", ATOM),
     },
     spell=_spell,
     superscript=_raise,
+    brackets="({})".format,
+    product="·".join,
+    minus="−",
+    infinity="∞",
+    per="_{}",
+    define="{} = {}",
+    update="{} ← {}",
+    condition="if {}:",
+    otherwise="otherwise:",
+    indent="    ",
 )

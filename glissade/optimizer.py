@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.autograd import profiler
 from torch.optim import optimizer as torch_optimizer
 
-from . import checks
+from . import checks, curvature
 from .backend import select
 from .backend.member import real
 from .checkpoint import States, prepared, restored
@@ -69,6 +70,7 @@ class Optimizer(torch.optim.Optimizer):
         self.backend = backend
         self._programs = Programs(rule)
         self._line: LineUp | None = None  # taken anew by the next step
+        self.curvature_cost = curvature.Cost()
         self._swapped = False  # whether averages stand in the parameters' place
         flags = {
             "maximize": maximize,
@@ -119,6 +121,14 @@ class Optimizer(torch.optim.Optimizer):
             if p.numel() and any(n > 1 and step == 0 for n, step in steps):
                 raise ValueError(f"{what}, has elements that share memory (expand): clone it")
             hyper = {**self.defaults, **group}
+            why = self.rule.refuse(p, hyper) if self.rule.refuse is not None else ""
+            if why:
+                raise ValueError(f"{self.rule.name}: {what}, {why}")
+            if self.rule.matrix and self.backend == "cpu":
+                raise ValueError(
+                    f"backend='cpu' cannot run {self.rule.name}, whose matrices are torch's own: "
+                    "leave backend out"
+                )
             select.choose(p, self.backend, bool(hyper["differentiable"]), what.__str__)
             if hyper["capturable"] and p.device.type == "cpu":
                 raise ValueError(
@@ -128,7 +138,7 @@ class Optimizer(torch.optim.Optimizer):
         group = self.param_groups[-1]
         group.setdefault("base_lr", checks.plain(group["lr"]))
         try:
-            for ndim in sorted({real(p.detach()).ndim for p in params}):
+            for ndim in sorted({real(p.detach()).ndim for p in params if not self.rule.matrix}):
                 self._programs.get(group, ndim)
         except BaseException:
             self.param_groups.pop()
@@ -191,15 +201,22 @@ class Optimizer(torch.optim.Optimizer):
     def _step(self, closure: Callable[[], Any] | None = None) -> Any:
         if self._swapped:
             self._refuse_swapped("step()")
+        if self.rule.inputs:
+            self._check_fed()
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        self._lined_up().step()
+        for name in self.rule.inputs:
+            self._grow_old(name)
+        return loss
+
+    def _lined_up(self) -> LineUp:
         line = self._line
         if line is None or line.stale(self.param_groups, self.state):
             line = self._line = self._line_up()
-        line.step()
-        return loss
+        return line
 
     def _line_up(self) -> LineUp:
         for group in self.param_groups:
@@ -207,6 +224,87 @@ class Optimizer(torch.optim.Optimizer):
         if not isinstance(self.state, States):
             self.state = States(self.state)
         return LineUp(self._programs, self.backend, self.param_groups, self.state)
+
+    # Curvature
+
+    def update_curvature(
+        self, closure: Callable[[], Any], *, generator: torch.Generator | None = None
+    ) -> Any:
+        """Estimate the curvature anew, for a rule that reads it (Sophia).
+
+        Due before the first step, and every ``k`` steps. No gradient is touched;
+        ``optimizer.curvature_cost`` counts the passes.
+
+        Args:
+            closure: computes and returns, on a batch, the logits of shape (..., classes) where the
+                group's ``estimator`` is "gnb", the loss where it is "hutchinson". It must not call
+                ``backward``.
+            generator: what draws labels or probes; None is torch's own.
+
+        Returns:
+            What the closure returned.
+
+        Raises:
+            TypeError: the rule reads no curvature, or the closure is no function.
+            ValueError: the closure returned something else; groups with different estimators.
+        """
+        if "curvature" not in self.rule.inputs:
+            raise TypeError(f"{self.rule.name} reads no curvature: leave update_curvature out")
+        if not callable(closure):
+            raise TypeError(
+                f"update_curvature({closure!r}): it takes a function that returns logits or loss"
+            )
+        names = {group["estimator"] for group in self.param_groups}
+        if len(names) > 1:
+            raise ValueError(f"groups with different estimators, {sorted(names)}: give them one")
+        (name,) = names
+        params = [p for group in self.param_groups for p in group["params"]]
+        out, values = curvature.estimate(name, closure, params, generator)
+        self.feed("curvature", values)
+        self.curvature_cost = self.curvature_cost.plus(*curvature.ESTIMATORS[name][1:])
+        return out
+
+    def feed(self, name: str, values: Sequence[Tensor]) -> None:
+        """Give an input that the rule reads, such as a curvature estimated in some other way.
+
+        Args:
+            name: of the input.
+            values: one tensor for each parameter, in their order and of their shapes.
+
+        Raises:
+            TypeError: the rule has no such input.
+            ValueError: values that do not fit; nothing is changed.
+        """
+        if name not in self.rule.inputs:
+            known = ", ".join(self.rule.inputs) or "none"
+            raise TypeError(f"{self.rule.name} has no input {name!r}; it has {known}")
+        params = [p for group in self.param_groups for p in group["params"]]
+        given, wanted = [tuple(x.shape) for x in values], [tuple(p.shape) for p in params]
+        if given != wanted:
+            raise ValueError(f"{name} of shapes {given}; allowed are the parameters', {wanted}")
+        self._lined_up().put(name, values)
+        for group in self.param_groups:
+            group[f"{name}_age"] = 0
+
+    def _check_fed(self) -> None:
+        for name in self.rule.inputs:
+            if any(group[f"{name}_age"] < 0 for group in self.param_groups):
+                raise RuntimeError(
+                    f"{self.rule.name} has been given no {name}: call "
+                    f"optimizer.update_{name}(closure) before the first step, and then every "
+                    f"{self.param_groups[0][self.rule.inputs[name]]} steps"
+                )
+
+    def _grow_old(self, name: str) -> None:
+        for group in self.param_groups:
+            group[f"{name}_age"] = age = group[f"{name}_age"] + 1
+            due = group[self.rule.inputs[name]]
+            if age % (2 * due) == 0:
+                warnings.warn(
+                    f"{self.rule.name}: no update_{name}() for {age} steps, it is due every {due}: "
+                    "the steps go by what was measured then",
+                    stacklevel=4,
+                )
 
     # State
 
@@ -275,6 +373,8 @@ class Optimizer(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._swapped = False
+        if not hasattr(self, "curvature_cost"):
+            self.curvature_cost = curvature.Cost()
         if not hasattr(self, "_programs"):
             self._programs = Programs(self.rule)
         self._line = None

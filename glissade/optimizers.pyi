@@ -5,7 +5,7 @@ from typing import Any
 
 from .optimizer import Optimizer
 
-__all__ = ["SGD", "SGDW", "Adagrad", "RMSprop", "Adam", "AdamW", "Lion", "RAdam", "Adadelta", "Adamax", "NAdam", "AMSGrad", "AdaBelief", "AdaBound", "AMSBound", "AdaMod", "DiffGrad", "Signum", "LARS", "LAMB", "Adafactor", "FactoredAdam", "Ranger", "Ralamb", "RangerLARS"]
+__all__ = ["SGD", "SGDW", "Adagrad", "RMSprop", "Adam", "AdamW", "Lion", "RAdam", "Adadelta", "Adamax", "NAdam", "AMSGrad", "AdaBelief", "AdaBound", "AMSBound", "AdaMod", "DiffGrad", "Signum", "LARS", "LAMB", "Adafactor", "FactoredAdam", "Sophia", "AdagradFull", "Yogi", "Ranger", "Ralamb", "RangerLARS"]
 
 class SGD(Optimizer):
     def __init__(
@@ -425,6 +425,69 @@ class FactoredAdam(Optimizer):
         *,
         beta2: float = 0.999,
         eps: float = 1e-08,
+        weight_decay: float = 0.0,
+        decay: str = "l2",
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        backend: str | None = None,
+    ) -> None: ...
+
+class Sophia(Optimizer):
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.0001,
+        *,
+        betas: tuple[float, float] = (0.965, 0.99),
+        gamma: float | None = None,
+        eps: float = 1e-12,
+        k: int = 10,
+        weight_decay: float = 0.1,
+        decay: str = "decoupled",
+        estimator: str = "gnb",
+        rho: float = 0.04,
+        bs: float = 5120,
+        variant: str = "paper",
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        backend: str | None = None,
+    ) -> None: ...
+
+class AdagradFull(Optimizer):
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.01,
+        *,
+        delta: float = 1e-08,
+        l1: float = 0.0,
+        max_size: int = 4096,
+        weight_decay: float = 0.0,
+        decay: str = "decoupled",
+        variant: str = "mirror",
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        backend: str | None = None,
+    ) -> None: ...
+
+class Yogi(Optimizer):
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.01,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 0.001,
+        initial_accumulator: float = 1e-06,
         weight_decay: float = 0.0,
         decay: str = "l2",
         maximize: bool = False,

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-import fnmatch
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from . import registry
-from .describe import ITEMSIZE, Facts, Path, arguments, documentation, facts
+from .describe import (
+    ITEMSIZE,
+    WHERE,
+    Facts,
+    Path,
+    arguments,
+    definitions,
+    facts,
+    needs,
+    number,
+)
+from .docstrings import documentation
 from .graph import Kind
 from .registry import Entry
-from .render import Mathematics, mathematics
+from .render import Mathematics
 from .rule import Rule
 from .statements import short
+from .terminal import grid, heading, lines, paragraph, signs
 
 WIDE = 112  # columns from which the list has room for everything
 DECAYS = {
@@ -27,38 +36,9 @@ DECAYS = {
     "independent": "step ← step + (lr / lr₀)·λ·p",
     "corrected": "step ← step + lr·(lr / lr₀)·λ·p",
 }
-SIGNS = {
-    "_row": "…_row: one value for each row, along the last dimension",
-    "_column": "…_column: one value for each column, along the last dimension but one",
-    "_matrix": "…_matrix: one value for the last two dimensions",
-    "_slice": "…_slice: one value for each index of the first dimension",
-    "_all": "…_all: one value for all tensors that take the step",
-    "RMS(": "RMS: the root of the mean square over the whole tensor",
-    "‖": "‖ ‖: the Euclidean norm of the whole tensor",
-}
-
-
-def number(x: float) -> str:
-    """28, 29.3: one decimal where there is one."""
-    return f"{x:.1f}".removesuffix(".0")
 
 
 # The list
-
-
-def matching(pattern: str | None) -> list[Entry]:
-    """The rows whose name, class, or paper contains the pattern (or fits it, with * and ?)."""
-    if pattern is None:
-        return list(registry.ROWS)
-    word = pattern.lower()
-    glob = word if set(word) & set("*?[") else f"*{word}*"
-
-    def fits(entry: Entry) -> bool:
-        paper = entry.paper
-        texts = (entry.name, entry.title, paper.title, f"{paper.authors} {paper.year}")
-        return any(fnmatch.fnmatchcase(text.lower(), glob) for text in texts)
-
-    return [entry for entry in registry.ROWS if fits(entry)]
 
 
 HEAD = ("Name", "Class", "Paper", "State", "Bytes", "Passes", "Variants")
@@ -70,27 +50,18 @@ def rows(entries: Iterable[Entry]) -> tuple[list[tuple[str, ...]], list[str]]:
     notes = []
     for entry in entries:
         rule = entry.bind()
-        known = facts(rule)
-        cells.append(
-            (
-                entry.name,
-                entry.title,
-                f"{entry.paper.authors} {entry.paper.year}",
-                known.state,
-                number(known.bytes()),
-                str(known.passes),
-                ", ".join(entry.variants) or "-",
-            )
-        )
-        vectors = facts(rule, 1)
-        if _cost(vectors) != _cost(known):
-            notes.append(f"{entry.name} on vectors: state {vectors.state}, {_cost(vectors)}")
+        cost = ("-", "-", "-")  # of a rule without a plan
+        if not rule.matrix:
+            known, vectors = facts(rule), facts(rule, 1)
+            cost = (known.state, number(known.bytes()), str(known.passes))
+            if vectors.cost != known.cost:
+                notes.append(f"{entry.name} on vectors: state {vectors.state}, {vectors.cost}")
+        if needs(rule):
+            notes.append(f"{entry.name} needs {needs(rule)}")
+        paper = f"{entry.paper.authors} {entry.paper.year}"
+        variants = ", ".join(entry.variants) or "-"
+        cells.append((entry.name, entry.title, paper, *cost, variants))
     return cells, notes
-
-
-def _cost(known: Facts) -> str:
-    plural = "es" * (known.passes != 1)
-    return f"{number(known.bytes())} bytes, {known.passes} pass{plural}"
 
 
 def print_list(console: Console, entries: Sequence[Entry]) -> None:
@@ -135,10 +106,9 @@ def print_show(console: Console, entry: Entry, given: Mapping[str, Any], dtype: 
     """Everything about one row of the registry."""
     rule = entry.bind(**given)
     docs = documentation(entry.rule)
-    decided = {k: x for k, x in {**entry.preset, **given}.items() if k in rule.hyper}
-    forms = {n: mathematics(rule, n, decided) for n in (2, 1)}
-    known = {n: facts(rule, n) for n in (2, 1)}
-    one = forms[2].lines == forms[1].lines and _cost(known[1]) == _cost(known[2])
+    forms = definitions(entry, given)
+    known = {} if rule.matrix else {n: facts(rule, n) for n in WHERE}
+    one = len(forms) == 1 and len({x.cost for x in known.values()}) <= 1
 
     title = docs.title
     if entry.preset:
@@ -153,36 +123,50 @@ def print_show(console: Console, entry: Entry, given: Mapping[str, Any], dtype: 
 
     usual = {k: x.default for k, x in inspect.signature(entry.rule).parameters.items()}
     variant = f" (variant {given.get('variant', usual['variant'])!r})" if entry.variants else ""
-    _head(console, "Definition" + ("" if one else " for matrices") + variant)
-    _lines(console, forms[2].lines)
-    if not one:
-        _head(console, "Definition for vectors and single numbers" + variant)
-        _lines(console, forms[1].lines)
-    _signs(console, forms.values())
+    if rule.matrix:
+        variant = ", as documented"
+    for where, form in forms.items():
+        heading(console, "Definition" + (f" for {where}" if where else "") + variant)
+        if rule.matrix:
+            paragraph(console, str(form))
+        else:
+            lines(console, form.lines)
+    signs(console, "\n".join(map(str, forms.values())))
 
-    _head(console, "Values" if given else "Defaults")
-    console.print(_defaults(entry, given, forms[2]))
+    heading(console, "Values" if given else "Defaults")
+    console.print(_defaults(entry, given, next(iter(forms.values()))))
     if entry.variants:
-        _head(console, "Variants")
+        heading(console, "Variants")
         rows = ((_marked(name, usual["variant"]), whom) for name, whom in entry.variants.items())
-        console.print(_grid(rows))
-    _head(console, "Weight decay")
+        console.print(grid(rows))
+    heading(console, "Weight decay")
     if "decay" in rule.hyper:
-        console.print(_grid((_marked(k, usual["decay"]), said) for k, said in DECAYS.items()))
+        console.print(grid((_marked(k, usual["decay"]), said) for k, said in DECAYS.items()))
         notes = ["lr₀ is the lr that the parameter group was made with."]
         if not rule.decays:
             notes.append("`step` is the step that is wrapped: try --set decay=decoupled.")
-        _lines(console, notes, "dim")
+        lines(console, notes, "dim")
     else:
-        _lines(console, ["Placed as the definition says; there is no choice of decay."])
+        lines(console, ["Placed as the definition says; there is no choice of decay."])
 
-    for n in (2,) if one else (2, 1):
-        _memory(console, known[n], forms[n], dtype, "" if one else {2: "matrices", 1: "vectors"}[n])
-    if docs.reach:
-        _head(console, "When")
-        console.print(Padding(Text(docs.reach), (0, 0, 0, 2)))
-    _head(console, "Use")
-    _lines(console, _use(entry, rule, given))
+    for n in known if not one else list(known)[:1]:
+        form = forms.get(WHERE[n]) or forms[""]
+        _memory(console, known[n], form, dtype, "" if one else WHERE[n].split()[0])
+    if rule.matrix:
+        heading(console, "State and passes")
+        paragraph(
+            console,
+            "Computed by torch's own functions, not compiled: there is neither trace nor plan.",
+        )
+    for text, said in (("When", docs.when), ("When not", docs.not_when)):
+        if said:
+            heading(console, text)
+            paragraph(console, said)
+    if entry.disagreements:
+        heading(console, "Elsewhere")
+        console.print(grid(("-", said) for said in entry.disagreements))
+    heading(console, "Use")
+    lines(console, _use(entry, rule, given))
 
 
 def _marked(name: str, default: str) -> Text:
@@ -192,15 +176,15 @@ def _marked(name: str, default: str) -> Text:
 def _memory(console: Console, known: Facts, form: Mathematics, dtype: str, where: str) -> None:
     """State and passes, with their bytes."""
     of = f" of {where}" if where else ""
-    _head(console, f"State{of}")
+    heading(console, f"State{of}")
     if known.states:
-        console.print(_grid(_states(known, form)))
+        console.print(grid(_states(known, form)))
     else:
-        _lines(console, ["none"])
+        lines(console, ["none"])
     size = ITEMSIZE[dtype]
-    _head(console, f"Passes over memory{of}, {dtype}")
+    heading(console, f"Passes over memory{of}, {dtype}")
     usual = known.paths[known.usual]
-    table = _grid(_sweeps(usual, size))
+    table = grid(_sweeps(usual, size))
     table.columns[-1].justify = "right"
     console.print(table)
     average = f"{number(known.bytes(dtype))} bytes for each parameter in a step"
@@ -208,12 +192,12 @@ def _memory(console: Console, known: Facts, form: Mathematics, dtype: str, where
         average += f" on average; above, kernel {known.usual}"
     if {Kind.ROW, Kind.COLUMN} & {*known.states.values()}:
         average += ", not counting rows and columns"
-    _lines(console, [average + "."])
+    lines(console, [average + "."])
     if len(known.paths) > 1:
         rank = "" if known.ndim == 2 or not where else f" --rank {known.ndim}"
-        _lines(console, ["", f"Kernels (--kernel{rank} --leaf N prints their code):"])
+        lines(console, ["", f"Kernels (--kernel{rank} --leaf N prints their code):"])
         console.print(
-            _grid(
+            grid(
                 (str(i), path.when, f"{path.numbers * size} bytes", _share(path, known))
                 for i, path in enumerate(known.paths)
             )
@@ -255,18 +239,11 @@ def _sweeps(path: Path, size: int) -> Iterator[tuple[str, ...]]:
         )
 
 
-def _signs(console: Console, forms: Iterable[Mathematics]) -> None:
-    text = "\n".join(map(str, forms))
-    said = [meaning for sign, meaning in SIGNS.items() if sign in text]
-    if said:
-        _lines(console, ["", *said], "dim")
-
-
 def _defaults(entry: Entry, given: Mapping[str, Any], form: Mathematics) -> Table:
     """Each keyword with its value, its symbol, and what it means."""
     symbols = {short(key, form.hyper): value for key, value in form.hyper.items()}
     fixed = {**entry.preset, **given}
-    table = _grid(
+    table = grid(
         (
             Text(arg.name, style="bold"),
             Text(repr(arg.value), style="cyan" if arg.name in fixed else ""),
@@ -290,26 +267,3 @@ def _use(entry: Entry, rule: Rule, given: Mapping[str, Any]) -> list[str]:
 
 def _call(words: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={value!r}" for key, value in words.items())
-
-
-def _head(console: Console, text: str) -> None:
-    console.print()
-    console.print(Text(text, style="bold green"))
-
-
-def _lines(console: Console, lines: Iterable[str], style: str = "") -> None:
-    """Lines that are never broken."""
-    for line in lines:
-        console.print(Text(f"  {line}" if line else "", style=style), soft_wrap=True)
-
-
-def _grid(rows: Iterable[Sequence[str | Text]]) -> Table:
-    """Aligned columns, two in from the left; columns with nothing in them are left out."""
-    filled = list(rows)
-    table = Table(box=None, pad_edge=True, padding=(0, 0, 0, 2), show_header=False)
-    kept = [cells for cells in zip(*filled, strict=True) if any(map(str, cells))]
-    for _ in kept:
-        table.add_column()
-    for row in zip(*kept, strict=True):
-        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
-    return table

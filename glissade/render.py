@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .graph import Node
 from .host import calculator
@@ -35,13 +35,25 @@ Step = Assign | If
 Path = tuple[tuple[Expr, bool], ...]
 
 
+class Line(NamedTuple):
+    """A line as it is printed, and what it is about: the name that it assigns to, "if" ..."""
+
+    about: str
+    text: str
+
+
 @dataclass(frozen=True)
 class Mathematics:
     """The lines, and how the hyperparameters and states that occur in them are written."""
 
-    lines: tuple[str, ...]
+    steps: tuple[Line, ...]
     hyper: Mapping[str, tuple[str, ...]]  # {"betas": ("β₁", "β₂")}
     states: Mapping[str, str]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines as they are printed."""
+        return tuple(step.text for step in self.steps)
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
@@ -225,18 +237,19 @@ def _answer(condition: Expr, yes: bool) -> Expr:
     return Expr("not", (condition,))
 
 
-def _lines(steps: Sequence[Step], write: Notation, depth: int = 0) -> Iterator[str]:
-    indent = "    " * depth
+def _lines(steps: Sequence[Step], write: Notation, depth: int = 0) -> Iterator[Line]:
+    indent = write.indent * depth
     for step in steps:
         if isinstance(step, Assign):
-            sign = "←" if step.again else "="
-            yield f"{indent}{write.spell(step.target)} {sign} {write.write(step.value)}"
+            form = write.update if step.again else write.define
+            text = form.format(write.spell(step.target), write.write(step.value))
+            yield Line(step.target, indent + text)
             continue
-        condition = _answer(step.condition, bool(step.then))
-        yield f"{indent}if {write.write(condition)}:"
+        condition = write.write(_answer(step.condition, bool(step.then)))
+        yield Line("if", indent + write.condition.format(condition))
         yield from _lines(step.then or step.otherwise, write, depth + 1)
         if step.then and step.otherwise:
-            yield f"{indent}otherwise:"
+            yield Line("otherwise", indent + write.otherwise)
             yield from _lines(step.otherwise, write, depth + 1)
 
 

@@ -20,7 +20,8 @@ from typing import Any
 import torch
 
 from . import checks
-from .graph import OPS, Kind, Node, RuleError, reduced_dims, total_over_all
+from .graph import Kind, Node, RuleError, reduced_dims
+from .ops import OPS, Asked, working
 
 __all__ = [
     "Rule", "RuleError", "State", "clip", "exp", "isfinite", "log", "machine_eps", "maximum",
@@ -58,6 +59,15 @@ class State(Mapping[str, Value]):
 
     def __or__(self, other: Mapping[str, Value]) -> State:
         return State(**{**self._values, **other})
+
+
+class ZeroState(State):
+    """The state as a matrix rule sees it: what it has not written is 0."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Value:
+        return self._values.get(name, 0.0)
 
 
 class Hyper:
@@ -130,15 +140,27 @@ def where(condition: Value, a: Value, b: Value) -> Value:
     return _apply("where", condition, a, b)
 
 
+def _total_over_all(share: torch.Tensor) -> torch.Tensor:
+    """The total, over all tensors that take a step, of what this one adds to it."""
+    if working.totals is None:
+        raise RuleError("per='all' needs an optimizer: the rule was called by itself")
+    at, working.asked = working.asked, working.asked + 1
+    if at == len(working.totals):
+        raise Asked(float(share))
+    return torch.tensor(working.totals[at], dtype=torch.float64, device=share.device)
+
+
 def _reduce(op: str, x: Value, per: str) -> Value:
     if isinstance(x, Node):
         return x.graph.reduce(op, x, per)
     if per == "all":
         wide = x.to(torch.float64)
         if op == "norm":
-            return total_over_all((wide * wide).sum()).sqrt()
-        all_of_it = total_over_all(wide.sum())
-        return all_of_it / total_over_all(wide.new_tensor(x.numel())) if op == "mean" else all_of_it
+            return _total_over_all((wide * wide).sum()).sqrt()
+        all_of_it = _total_over_all(wide.sum())
+        return (
+            all_of_it / _total_over_all(wide.new_tensor(x.numel())) if op == "mean" else all_of_it
+        )
     dims = reduced_dims(per, x.ndim)
     if not dims:
         return x.abs() if op == "norm" else x
@@ -205,6 +227,13 @@ class Rule:
     there is a step at all: a condition on totals over all tensors, ``guard(p, g, t, h)``. Where it
     does not hold nothing is changed or counted, but the hyperparameter `skips` of every group.
 
+    `inputs` are states per element that somebody else writes (Sophia's curvature), each with the
+    hyperparameter that says every how many steps it is due.
+
+    A `matrix` rule does products, roots or sorting with torch's own functions: it is called on
+    tensors alone (the eager backend), may keep states of any shape and dtype, and a state that it
+    has not written reads as 0. `refuse` says in words why it cannot take a parameter, if so.
+
     >>> import glissade
     >>> from glissade.rule import Rule, State, sign
     >>> def signum(p, g, s, t, h):
@@ -224,6 +253,9 @@ class Rule:
     before: Before | None = None
     guard: Guard | None = None
     skips: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    matrix: bool = False
+    refuse: Callable[[torch.Tensor, Mapping[str, Any]], str] | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.update):

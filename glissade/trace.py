@@ -72,7 +72,7 @@ def trace(rule: Rule, hyper: Mapping[str, Any], ndim: int, *, names: bool = Fals
     `hyper` must hold every hyperparameter that the rule reads, `base_lr` and `maximize` included.
     Raises RuleError where the rule does what a rule may not do.
     """
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, Kind] = dict.fromkeys(rule.inputs, Kind.ELEMENT)
     while True:
         graph = Graph(ndim)
         leaves = _leaves(rule, structure(hyper), graph, kinds, names)
@@ -107,7 +107,7 @@ def _leaves(
         while answers and not answers[-1]:
             answers.pop()
         prefix = (*answers[:-1], False) if answers else None
-    lost = sorted(read - returned)
+    lost = sorted(read - returned - rule.inputs.keys())
     if lost:
         raise RuleError(
             f"{rule.name}: the rule reads s.{lost[0]} but never returns it; it returns "

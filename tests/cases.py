@@ -109,3 +109,21 @@ def pair(
     """The same parameters twice."""
     start = [normal(i, shape, dtype) for i, shape in enumerate(shapes)]
     return [leaf(p) for p in start], [leaf(p) for p in start]
+
+
+# ------------------------------------------------------------------ rules with an input
+
+
+def curvature(shape: Shape) -> Tensor:
+    """Some curvature for a parameter, the same in every test."""
+    n = math.prod(shape)
+    return ((torch.arange(n, dtype=torch.float64) % 7 + 1) / 4).reshape(shape)
+
+
+def feed(optimizer: Any, *_: Any) -> None:
+    """Give an optimizer the inputs that its rule reads, if they are due."""
+    for name, every in optimizer.rule.inputs.items() if hasattr(optimizer, "rule") else ():
+        group = optimizer.param_groups[0]
+        if not 0 <= group[f"{name}_age"] < group[every]:
+            params = [p for g in optimizer.param_groups for p in g["params"]]
+            optimizer.feed(name, [curvature(tuple(p.shape)) for p in params])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 # Before anything imports the libraries that read them.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic algorithms on CUDA
@@ -12,6 +13,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import hypothesis
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from tests import cases
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("explore", max_examples=2000, deadline=None, print_blob=True)
@@ -41,3 +45,14 @@ def _strict_torch() -> None:
     # Together these two make torch.empty and its relatives return NaN (integers: the largest).
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = True
+
+
+@pytest.fixture(autouse=True)
+def _fed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where a test runs over all rules, those that read a curvature are given one in time."""
+    if "sophia" not in request.node.name.lower() or request.path.name == "test_curvature.py":
+        yield
+        return
+    handle = register_optimizer_step_pre_hook(cases.feed)
+    yield
+    handle.remove()

@@ -16,6 +16,7 @@ from glissade.rule import DECAYS
 from tests.cases import Shape, laid_out, leaf, normal, rate
 
 LR = 0.01
+SIGNS = ("lion", "signum", "sophia")
 STEPS = 21
 
 # Beside variant and decay. What is not of a rule's default variant names its variant.
@@ -48,6 +49,29 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         {"beta2_decay": -0.6, "eps": (1e-4, 1e-2), "d": 2.0, "decay": "l2"},
         {"beta2_decay": -0.6, "eps": (1e-4, 1e-2), "d": 0.5, "variant": "paper"},
     ],
+    "lars": [
+        {"phi_bounds": (0.0, 1.5), "momentum": 0.5},
+        {"variant": "official", "trust_coefficient": 0.1, "eps": 1e-3},
+    ],
+    "adadelta": [{"rho": 0.8, "eps": 1e-3}],
+    "adamax": [{"betas": (0.8, 0.9), "eps": 1e-3}],
+    "nadam": [{"betas": (0.8, 0.9), "momentum_decay": 0.05}],
+    "amsgrad": [
+        {"betas": (0.8, 0.9), "beta1_decay": 0.9},
+        {"betas": (0.8, 0.9), "beta1_decay": 0.9, "variant": "inside", "eps": 1e-3},
+    ],
+    "adabelief": [{"betas": (0.8, 0.9), "eps": 1e-4}],
+    "adabound": [{"final_lr": 0.5, "gamma": 0.3}, {"gamma": 10.0, "decay": "corrected"}],
+    "amsbound": [{"final_lr": 0.5, "gamma": 0.3, "betas": (0.8, 0.9)}],
+    "adamod": [{"beta3": 0.7, "betas": (0.8, 0.9)}],
+    "diffgrad": [{"betas": (0.8, 0.9), "variant": "official", "eps": 1e-3}],
+    "signum": [{"momentum": 0.0}],
+    "factoredadam": [{"beta2": 0.7, "eps": 1e-3}],
+    "sophia": [
+        {"k": 3, "betas": (0.8, 0.7), "estimator": "hutchinson"},
+        {"k": 4, "gamma": 2.0, "eps": 0.1},
+        {"k": 3, "variant": "official", "rho": 0.1, "bs": 8.0},
+    ],
     "ranger": [{"k": 3, "alpha": 0.8}],
     "ralamb": [{"phi_bounds": (0.0, 1.5)}],
     "rangerlars": [{"k": 4, "alpha": 0.3}],
@@ -61,6 +85,12 @@ WRAPPED: list[tuple[str, dict[str, Any], Wrapping]] = [
     ("adamw", {"eps": 1e-6}, (("layerwise", (("phi_bounds", (0.0, 1.5)),)),)),
     ("adafactor", {}, (("centralize", ()), ("layerwise", ()), K4)),
     ("radam", {"betas": (0.8, 0.9)}, (K4,)),
+    *(("adamw", {"decay": decay}, (("cautious", ()),)) for decay in DECAYS),
+    *(("adam", {"decay": decay}, (("clip_norm", (("max_norm", 0.7),)),)) for decay in DECAYS),
+    ("lamb", {}, (("clip_norm", (("max_norm", 0.7),)), K4)),
+    *(("lion", {"decay": decay}, (("accumulate", (("n", 3),)),)) for decay in DECAYS),
+    ("adafactor", {}, (K4, ("accumulate", (("n", 2),)), ("ema", (("decay", 0.9),)))),
+    ("sgd", {"momentum": 0.9}, (("ema", (("decay", 0.9),)), ("skip_nonfinite", ()))),
 ]  # fmt: skip
 
 
@@ -112,7 +142,8 @@ def setups() -> list[Setup]:
             made.append((row.name, {**base, **settings}, ()))
     for name, hyper, around in WRAPPED:
         default = registry.lookup(name).rule().hyper
-        base = {"weight_decay": 0.05, "variant": default["variant"], "decay": default["decay"]}
+        words = {key: default.get(key) for key in ("variant", "decay")}
+        base = {"weight_decay": 0.05, **words}
         made.append((name, {**base, **hyper}, around))
     return [
         Setup(name, tuple((k, v) for k, v in hyper.items() if v is not None), around)
@@ -151,8 +182,9 @@ def parameter(i: int, kind: Kind, dtype: torch.dtype) -> Tensor:
 def gradient(i: int, t: int, kind: Kind, dtype: torch.dtype, steady: bool) -> Tensor:
     """A gradient that every dtype holds exactly; `steady` ones keep their signs.
 
-    The sign of a momentum near 0 is rounding: rules that take signs are compared where the sign
-    is sure. Nor is any gradient so small that an l2 decay may cancel it to the last digits.
+    The sign of a momentum near 0 is rounding: rules that take signs (or clip what they have
+    divided by little, as Sophia does) are compared where the sign is sure. Nor is any gradient so
+    small that an l2 decay may cancel it to the last digits.
     """
     x = normal(1000 * t + i, kind[0])
     x = x + 0.2 * torch.sign(x)
@@ -186,7 +218,7 @@ def trajectory(
         for group, lr in zip(optimizer.param_groups, base, strict=True):
             group["lr"] = lr * rate(t)
         for i, (p, kind) in enumerate(zip(params, KINDS, strict=True)):
-            p.grad = gradient(i, t, kind, dtype, steady=setup.name == "lion")
+            p.grad = gradient(i, t, kind, dtype, steady=setup.name in SIGNS)
         optimizer.step()
         seen.append([p.detach().to(torch.float64, copy=True) for p in params])
     return seen

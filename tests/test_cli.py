@@ -13,11 +13,14 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import glissade
-from glissade import cli, commands, page, registry
-from glissade.describe import facts
+from glissade import cli, commands, filters, page, registry, rules
+from glissade.describe import facts, number
+from glissade.latex import document
 
 APP = commands.application()
-VARIANTS = [(e.name, v) for e in registry.ROWS for v in (e.variants or (None,))]
+PLANNED = [entry for entry in registry.ROWS if not entry.bind().matrix]
+VARIANTS = [(e.name, v) for e in PLANNED for v in (e.variants or (None,))]
+FULL = registry.Entry("full", "AdagradFull", rules.adagradfull, registry.ROWS[0].paper)
 
 
 def run(*args: str, code: int = 0) -> str:
@@ -62,11 +65,69 @@ def test_list_in_a_pipe() -> None:
     ],
 )
 def test_list_pattern(pattern: str, names: list[str]) -> None:
-    assert [entry.name for entry in page.matching(pattern)] == names
+    assert [entry.name for entry in filters.matching(pattern)] == names
 
 
 def test_list_nothing() -> None:
     assert "no optimizer matches 'lionn'; did you mean 'lion'?" in run("list", "lionn", code=1)
+    out = run("list", "lion", "--state", "<1", "--bytes", ">=28.5", code=1)
+    assert out == "glissade list: no optimizer matches 'lion' with state < 1 and bytes >= 28.5\n"
+    out = run("list", "--passes", "=0", code=1)
+    assert out == "glissade list: no optimizer with passes = 0\n"
+
+
+def listed(*args: str) -> list[str]:
+    return [line.split()[0] for line in run("list", *args).splitlines()[1:]]
+
+
+def test_list_with_conditions() -> None:
+    assert listed("adam*", "--state", "<=2") == ["adam", "adamw", "adamax"]
+    assert listed("Loshchilov", "--state", "<1") == ["sgdw"]
+    assert listed("--state", "==0") == listed("--state", "=0")
+    # Rows and columns are no numbers for each element; a preset has the state of its values.
+    none = listed("--state", "< 1")
+    assert {"sgd", "adafactor", "factoredadam"} <= {*none}
+    assert "momentum" not in none
+    assert "momentum" in listed("--state", ">0", "--state", "<2")
+    assert listed("--bytes", "=29.3") == ["ranger"]
+    assert {"lars", "lamb", "ralamb"} <= {*listed("--passes", "=2", "--state", ">=1")}
+    assert "lamb" not in listed("--passes", "=2", "--bytes", "<40")
+
+
+@pytest.mark.parametrize("measure", filters.MEASURES)
+@pytest.mark.parametrize("operator", filters.OPERATORS)
+def test_every_condition(measure: str, operator: str) -> None:
+    """Against the columns of the list."""
+    bound = {"state": 1, "bytes": 28, "passes": 1}[measure]
+    asked = filters.condition(measure, f"{operator}{bound}")
+    found = {entry.name for entry in filters.matching(None, [asked])}
+    cells, _ = page.rows(registry.ROWS)
+    for name, _, _, state, size, passes, _ in cells:
+        number = {"state": re.sub(r"\D.*", "", state) or "0", "bytes": size, "passes": passes}[
+            measure
+        ]
+        if "-" in (size, passes):
+            assert name not in found
+        else:
+            sign = "==" if operator == "=" else operator
+            assert (name in found) is eval(f"{number} {sign} {bound}"), name
+
+
+def test_list_without_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert page.rows([FULL])[0][0][3:] == ("-", "-", "-", "-")
+    monkeypatch.setattr(registry, "ROWS", (FULL,))
+    assert filters.matching("full") == [FULL]
+    assert filters.matching("full", [filters.condition("state", ">=0")]) == []
+
+
+@pytest.mark.parametrize("text", ["1", "", "<=", "=<1", "!=1", "<=x", "< -1", "<=1,>0", "1<"])
+def test_list_refuses(text: str) -> None:
+    for measure in filters.MEASURES:
+        out = run("list", f"--{measure}={text}", code=2)
+        assert out == (
+            f"glissade list: --{measure} {text!r}: write an operator and a number, such as '<=2'; "
+            "operators are <, <=, >, >=, =, ==\n"
+        )
 
 
 @pytest.mark.parametrize("width", [80, 100, 140])
@@ -96,7 +157,7 @@ def test_show(name: str, variant: str | None) -> None:
     entry = registry.lookup(name)
     options = ["--variant", variant] if variant else []
     out = run("show", name, *options)
-    for part in ("\nDefinition", "  p ← p − step\n", "\nState", "\nPasses", "\nWhen", "\nUse"):
+    for part in ("\nDefinition", "  p ← p − step\n", "\nState", "\nPasses", "\nWhen\n", "\nUse"):
         assert part in out, part
     assert entry.paper.authors in out
     assert entry.paper.identifier in out
@@ -104,7 +165,7 @@ def test_show(name: str, variant: str | None) -> None:
     assert max(map(len, out.splitlines())) <= 80
     assert "None" not in re.sub(r"None (leaves|is)|  None|\(None", "", out)
     known = facts(entry.bind(**({"variant": variant} if variant else {})))
-    assert f"{page.number(known.bytes())} bytes for each parameter in a step" in out
+    assert f"{number(known.bytes())} bytes for each parameter in a step" in out
 
 
 @pytest.mark.parametrize("width", [80, 140])
@@ -129,6 +190,17 @@ def test_show_adamw() -> None:
         "  opt = glissade.AdamW(model.parameters(), lr=0.001)",
     ):
         assert line in out.splitlines()
+
+
+def test_show_says_when_and_when_not_and_who_disagrees() -> None:
+    out = run("show", "lars")
+    parts = [out.index(f"\n{head}\n") for head in ("When", "When not", "Elsewhere", "Use")]
+    assert parts == sorted(parts)
+    assert "\n  Not for small batches: momentum SGD does as well and has one knob fewer.\n" in out
+    assert "  -  Optax scales the gradient by its trust ratio" in out
+    out = run("show", "adam")
+    assert "When not" in out if registry.lookup("adam").not_when else "When not" not in out
+    assert "Elsewhere" not in run("show", "sgd")
 
 
 def test_show_with_values() -> None:
@@ -179,6 +251,15 @@ def test_use_is_true() -> None:
         (["adam", "--leaf", "0"], "--leaf goes with --kernel or --assembly"),
         (["radam", "--kernel", "--leaf", "2"], "radam has the leaves 0 to 1"),
         (["sgd", "--set", "nesterov=True"], "allowed is "),
+        (
+            ["adam", "--diff", "torch,kears"],
+            "adam has no variant 'kears'; known are torch, keras, ",
+        ),
+        (
+            ["adam", "--diff", "keras", "--variant", "torch"],
+            "--variant and --diff do not go together",
+        ),
+        (["adam", "--latex", "--assembly"], "--assembly and --latex do not go together"),
     ],
 )
 def test_show_refuses(args: list[str], message: str) -> None:
@@ -187,10 +268,30 @@ def test_show_refuses(args: list[str], message: str) -> None:
     assert len(out.splitlines()) == 1
 
 
+# show --latex
+
+
+@pytest.mark.parametrize(("name", "variant"), VARIANTS)
+def test_show_latex(name: str, variant: str | None) -> None:
+    """What is printed is LaTeX and nothing else: tests/test_latex.py looks into it."""
+    options = ["--variant", variant] if variant else []
+    out = run("show", name, "--latex", *options)
+    given = {"variant": variant} if variant else {}
+    assert out == document(registry.lookup(name), given) + "\n"
+    assert re.fullmatch(r"(% .*\n|\\begin\{align\*\}\n(&.*\n)+\\end\{align\*\}\n)+", out)
+
+
+def test_show_latex_with_values() -> None:
+    out = run("show", "adam", "--latex", "--set", "decay=decoupled", "--set", "amsgrad=True")
+    assert r"& v_{\max} \leftarrow \max(v_{\max}, v) \\" in out.splitlines()
+    assert r"+ \mathrm{lr} \cdot \lambda\,p" in out
+    assert r"\text{if }" not in run("show", "sgd", "--latex", "--set", "momentum=0.0")
+
+
 # code
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", [entry.name for entry in PLANNED])
 def test_kernel(name: str) -> None:
     lines = run("show", name, "--kernel").splitlines()
     assert lines[0].startswith(f"; {name}, float32, 2 dimensions")
@@ -210,6 +311,17 @@ def test_kernel_leaf() -> None:
     assert first.splitlines()[1] == "; leaf 0 of 0 to 1: ρ > 5 (--leaf N for another)"
     assert second.splitlines()[1] == "; leaf 1 of 0 to 1: ρ ≤ 5 (--leaf N for another)"
     assert first.splitlines()[2:] != second.splitlines()[2:]
+
+
+def test_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a rule that torch's own functions compute."""
+    monkeypatch.setattr(registry, "lookup", lambda name: FULL)
+    out = run("show", "full", "--kernel", code=2)
+    assert "adagradfull has no plan and no kernels: torch's own functions compute it" in out
+    out = run("show", "full")
+    assert "Definition, as documented\n  G \\leftarrow G + g g^T" in out
+    assert "Computed by torch's own functions, not compiled: there is neither" in out
+    assert r"& G \leftarrow G + g g^T" in run("show", "full", "--latex")
 
 
 def test_assembly() -> None:

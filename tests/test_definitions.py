@@ -16,7 +16,8 @@ from glissade.rule import DECAYS
 TEXT = (Path(__file__).parent / "definitions.md").read_text()
 SECTIONS = dict(re.findall(r"^### (.+?)\n(.*?)(?=^### |\Z)", TEXT, re.M | re.S))
 # Still to be written: this list may only shrink.
-LATER = {"AdagradFull", "Sophia", "Newton"}
+LATER = {"Newton"}  # is there, but no row of the registry
+BEYOND = {"Yogi"}  # more than the tables have
 
 
 def cells(line: str) -> list[str]:
@@ -73,7 +74,8 @@ def test_every_optimizer_is_there() -> None:
     titles = {name_of(call) for call, _ in OPTIMIZERS} | (
         PRESETS & {name_of(call) for call, _ in WRAPPERS}
     )
-    assert titles - LATER == set(BY_TITLE)
+    assert titles - LATER <= set(BY_TITLE)
+    assert set(BY_TITLE) - titles == BEYOND
     for title in BY_TITLE:
         assert BY_TITLE[title].name == title.lower()
 
@@ -108,6 +110,7 @@ def test_default_decays() -> None:
     sentence = re.search(r"Defaults: decoupled for (.*?);", TEXT)
     assert sentence is not None
     decoupled = set(re.findall(r"\b[A-Z]\w+", sentence[1]))
+    decoupled |= {"AdagradFull"}  # "and the sign and matrix methods"
     for title, entry in BY_TITLE.items():
         hyper = entry.rule().hyper
         if title in ("LARS", "LAMB"):

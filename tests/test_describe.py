@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from glissade import registry, rules, wrappers
-from glissade.describe import arguments, documentation, facts
+from glissade.describe import WHERE, arguments, definitions, facts, needs
+from glissade.docstrings import documentation
 from glissade.graph import Kind
 from glissade.rule import Rule
 
@@ -88,7 +89,7 @@ def test_every_row(name: str) -> None:
     entry = registry.lookup(name)
     options: list[dict[str, Any]] = [{"variant": v} for v in entry.variants] or [{}]
     for given in options:
-        for ndim in (1, 2):
+        for ndim in () if entry.bind().matrix else (1, 2):
             known = facts(entry.bind(**given), ndim)
             assert known.bytes() >= 12
             assert known.passes >= 1
@@ -97,7 +98,8 @@ def test_every_row(name: str) -> None:
             )
         docs = documentation(entry.rule)
         assert docs.title.endswith(".")
-        assert docs.reach.startswith("Reach for it")
+        assert docs.formula
+        assert docs.source
         for arg in arguments(entry, given):
             assert docs.text(arg.name)[1], arg.name
             assert "as in `" not in arg.text
@@ -109,6 +111,65 @@ def test_documentation() -> None:
     assert docs.text("betas")[1] == documentation(rules.adam).text("betas")[1]
     assert docs.text("weight_decay")[1] == "λ; default torch's."
     assert documentation(rules.adafactor).notes[0].startswith("A matrix is")
+
+
+@pytest.mark.parametrize(
+    ("reach", "when", "not_when"),
+    [
+        ("Reach for it in May. Not in June: it rains.", "Reach for it in May.",
+         "Not in June: it rains."),
+        ("Reach for it in May. In June\n    it rains. Not for networks. Nor for trees.",
+         "Reach for it in May. In June it rains.", "Not for networks. Nor for trees."),
+        ("Reach for it where Not-a-Number is. Notable: it rains.",
+         "Reach for it where Not-a-Number is. Notable: it rains.", ""),
+    ],
+)  # fmt: skip
+def test_when_and_when_not(reach: str, when: str, not_when: str) -> None:
+    def factory() -> None: ...
+
+    factory.__doc__ = f"""Title.
+
+    .. math:: a
+              b
+
+    A note.
+
+    {reach}
+
+    >>> 1
+    1
+
+    Source: nobody, nowhere.
+    """
+    docs = documentation(factory)
+    assert (docs.when, docs.not_when) == (when, not_when)
+    assert (docs.title, docs.formula, docs.notes) == ("Title.", "a b", ("A note.",))
+    assert docs.source == "nobody, nowhere."
+
+
+def test_definitions() -> None:
+    """One for all parameters, or one for matrices and one for the rest."""
+    assert [*definitions(registry.lookup("adam"), {})] == [""]
+    forms = definitions(registry.lookup("adafactor"), {"variant": "paper"})
+    assert [*forms] == list(WHERE.values())
+    assert forms["matrices"].states == {"R": "R", "C": "C"}
+    momentum = definitions(registry.lookup("momentum"), {})[""]
+    assert not any("μ = 0" in line for line in momentum.lines)
+
+
+def test_needs() -> None:
+    assert needs(rules.adam()) == ""
+    rule = Rule(lambda p, g, s, t, h: (g, {}), {"lr": 1.0, "k": 3}, inputs={"curvature": "k"})
+    assert needs(rule) == "curvature every k steps"
+
+
+def test_state_for_each_element() -> None:
+    """Rows, columns and single numbers do not count."""
+    assert facts(rules.nadam()).per_element == 2
+    assert facts(rules.adafactor()).per_element == 0
+    assert facts(rules.adafactor(), 1).per_element == 1
+    assert facts(rules.lamb()).cost == "40 bytes, 2 passes"
+    assert facts(rules.sgd()).cost == "12 bytes, 1 pass"
 
 
 def test_arguments() -> None:
@@ -129,4 +190,4 @@ def test_undocumented() -> None:
         return rules.sgd(lr)
 
     docs = documentation(factory)
-    assert (docs.title, docs.reach, docs.text("lr")) == ("", "", ("lr", ""))
+    assert (docs.title, docs.when, docs.not_when, docs.text("lr")) == ("", "", "", ("lr", ""))

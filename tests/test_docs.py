@@ -52,7 +52,7 @@ def test_a_rule_says_what_users_need(entry: registry.Entry) -> None:
 @pytest.mark.parametrize("name", wrappers.__all__)
 def test_a_wrapper_says_what_users_need(name: str) -> None:
     text = inspect.getdoc(getattr(wrappers, name)) or ""
-    if name in ("box", "ball"):  # what project takes
+    if name in ("box", "ball", "simplex"):  # what project takes
         return
     assert all(word in text for word in (".. math::", ">>>", "Source:"))
 

@@ -11,8 +11,9 @@ from hypothesis import given
 
 from glissade import Rule, State, registry, wrappers
 from glissade import rule as language
-from glissade.graph import OPS, Node
+from glissade.graph import Node
 from glissade.host import calculator, chooser
+from glissade.ops import OPS
 from glissade.program import Program, Programs
 from glissade.trace import trace
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from glissade import Optimizer, registry
-from tests.cases import Shape, leaf, normal
+from tests.cases import Shape, curvature, leaf, normal
 from tests.oracles.transcriptions import make
 from tests.setups import Setup, setups
 
@@ -55,7 +55,10 @@ def test_what_is_not_finite(setup: Setup, backend: str, dtype: torch.dtype) -> N
     wanted = [p.detach().double().numpy().copy() for p in params]
     for t in range(1, STEPS + 1):
         grads = gradients(t)
-        wanted = oracle.step(wanted, [g.numpy() for g in grads])
+        more = (
+            {"curvature": [curvature(s).numpy() for s in SHAPES]} if optimizer.rule.inputs else {}
+        )
+        wanted = oracle.step(wanted, [g.numpy() for g in grads], **more)
         for p, g in zip(params, grads, strict=True):
             p.grad = g.to(dtype)
         optimizer.step()

@@ -40,6 +40,14 @@ A, B, C = name("a"), name("b"), name("c")
         (Expr("abs", (Expr("add", (A, B)),)), "|a + b|"),
         (Expr("not", (Expr("and", (A, B)),)), "not (a and b)"),
         (Expr("norm", (A,), "row"), "‖a‖_row"),
+        (Expr("norm", (Expr("norm", (A,)),), "row"), "norm_row(‖a‖)"),
+        (Expr("sumsq", (A,)), "Σ(a²)"),
+        (Expr("sqrt", (Expr("sumsq", (A,), "row"),)), "‖a‖_row"),
+        (Expr("sqrt", (Expr("div", (Expr("sumsq", (A,)), Expr("count"))),)), "RMS(a)"),
+        (Expr("all", (Expr("sumsq", (A,)),)), "Σ_all(a²)"),
+        (Expr("all", (Expr("count"),)), "count_all"),
+        (Expr("maximum", (A, Expr("abs", (Expr("abs", (B,)),)))), "max(a, abs(|b|))"),
+        (_number(float("-inf")), "−∞"),
         (Expr("isfinite", (A,)), "a is finite"),
     ],
 )
@@ -54,6 +62,8 @@ def test_notation(e: Expr, text: str) -> None:
         ("beta1", "β₁"), ("m_hat", "m̂"), ("rho_inf", "ρ∞"), ("v_max", "vₘₐₓ"), ("lr_t", "lrₜ"),
         ("weight_decay", "λ"), ("eps1", "ε₁"), ("trust", "trust"), ("p_norm", "p_norm"),
         ("v'", "v′"), ("m_hat''", "m̂″"), ("m@", "mₜ₋₁"), ("lookahead_alpha", "lookahead_alpha"),
+        ("p_norm@", "p_normₜ₋₁"), ("eta_mean", "η̄"), ("momentum", "μ"),
+        ("beta1_decay", "beta1_decay"),
     ],
 )  # fmt: skip
 def test_spelling(word: str, spelled: str) -> None:

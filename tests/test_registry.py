@@ -12,6 +12,7 @@ import glissade
 from glissade import Optimizer, optimizers, registry, rules
 from tests.cases import leaf, normal
 from tests.oracles.algorithms import RULES
+from tests.oracles.installed import DISAGREEMENTS
 from tests.oracles.transcriptions import PRESETS
 
 ROWS = pytest.mark.parametrize("row", registry.ROWS, ids=lambda row: row.name)
@@ -35,6 +36,50 @@ def test_a_row_is_filled_in(row: registry.Entry) -> None:
     low, high = row.lr_range
     assert 0 < low < high
     assert all(row.variants.values())
+
+
+# Rules whose documentation does not say yet when not to take them: none may be added.
+SILENT = {
+    "sgdw", "rmsprop", "adam", "adamw", "radam", "adadelta", "adamax", "nadam", "amsgrad",
+    "adabelief", "adabound", "amsbound", "adamod", "diffgrad", "signum", "lamb", "factoredadam",
+    "ranger", "ralamb", "rangerlars",
+}  # fmt: skip
+
+
+@ROWS
+def test_it_says_when_to_take_it_and_when_not(row: registry.Entry) -> None:
+    """In the rule's documentation, not in the row."""
+    assert re.fullmatch(r"Reach for it [^?!]+\.", row.when)
+    assert " Not " not in row.when
+    if row.not_when:
+        assert re.fullmatch(r"Not [^?!]+\.", row.not_when)
+    else:
+        assert row.name in SILENT
+    assert f"{row.when} {row.not_when}".strip() in " ".join((row.rule.__doc__ or "").split())
+
+
+LIBRARIES = {"torch": "torch", "optax": "Optax", "pytorch_optimizer": "pytorch_optimizer"}
+
+
+@ROWS
+def test_disagreements_are_sentences_about_somebody(row: registry.Entry) -> None:
+    for said in row.disagreements:
+        assert re.match(
+            r"(torch|Keras|Optax|pytorch_optimizer|The released code|The paper)\b", said
+        )
+        assert re.fullmatch(r"[^\n]+[^ .]\.", said)
+        quoted = re.findall(r'variant "(\w+)"', said)
+        assert set(quoted) <= {*row.variants}, said
+    assert len(set(row.disagreements)) == len(row.disagreements)
+
+
+@ROWS
+def test_what_the_oracles_found_otherwise_stands_in_its_row(row: registry.Entry) -> None:
+    names = {row.name, {"signum": "signsgd", "sophia": "sophiah"}.get(row.name, row.name)}
+    for found in DISAGREEMENTS:
+        if names & set(re.findall(r"\w+", found.what.lower())):
+            library = LIBRARIES[found.package]
+            assert any(library in said for said in row.disagreements), (library, found.how)
 
 
 @ROWS
@@ -68,7 +113,7 @@ def _eager_enough(row: registry.Entry) -> dict[str, object]:
     hyper = row.rule().hyper
     if row.name in ("sgd", "sgdw"):
         return {"momentum": 0.9}
-    if row.name in ("lars", "adamax"):  # not every variant has an eps
+    if row.name in ("lars", "adamax", "sophia"):  # not every variant has an eps
         return {}
     return {"eps": 0.1} if isinstance(hyper.get("eps"), float) else {}
 

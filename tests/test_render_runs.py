@@ -24,6 +24,8 @@ def _rules() -> dict[str, Rule]:
     found = {}
     for entry in registry.ROWS:
         bound = entry.bind()
+        if bound.matrix:
+            continue  # it has no trace
         options: list[dict[str, Any]] = [{}]
         if entry.variants:
             options = [{"variant": v} for v in entry.variants]

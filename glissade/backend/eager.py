@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from ..graph import Asked, working
-from ..rule import Hyper, Rule, State, decayed
+from ..ops import Asked, working
+from ..rule import Hyper, Rule, State, ZeroState, decayed
 from .member import Member, compute_dtype, real
 
 
@@ -29,7 +29,8 @@ def step(
     if rule.guard is not None and not bool(rule.guard(p, g, t, h)):
         return None
     g = -g if hyper.get("maximize") else g
-    old = State(**{k: v for k, v in state.items() if k != "step"})
+    kind = ZeroState if rule.matrix else State
+    old = kind(**{k: v for k, v in state.items() if k != "step"})
     # Where autograd is to run through, what it saves must not be the tensor that is moved.
     p = given = p.to(dtype, copy=bool(hyper.get("differentiable")))
     subtract, new = decayed(rule, p, g, old, t, h)
@@ -41,9 +42,9 @@ def step(
     inputs = {id(x) for x in (given, *old.values())}
     stored = {}
     for name, value in new.items():
-        x = torch.as_tensor(value, dtype=dtype, device=p.device)
+        x = torch.as_tensor(value, dtype=None if rule.matrix else dtype, device=p.device)
         x = x.clone() if id(x) in inputs else x
-        stored[name] = x.broadcast_to(state[name].shape)
+        stored[name] = x if rule.matrix else x.broadcast_to(state[name].shape)
     return p, stored
 
 
@@ -52,10 +53,11 @@ def advance(
 ) -> Generator[dict[int, float], Mapping[int, float], bool]:
     """One step of a parameter with its state, in place: see `together`."""
     group, program, t = member.group, member.program, member.t + 1
-    leaf = program.choose(t, group)
-    for name in (*program.plans[leaf].states, *program.trace.leaves[leaf].reads):
-        if name not in member.state:
-            member.fit(name)
+    if program is not None:
+        leaf = program.choose(t, group)
+        for name in (*program.plans[leaf].states, *program.trace.leaves[leaf].reads):
+            if name not in member.state:
+                member.fit(name)
     differentiable = bool(group["differentiable"])
     totals: list[float] = []
     while True:
@@ -75,7 +77,7 @@ def advance(
     with torch.set_grad_enabled(differentiable):
         real(member.param).copy_(moved)
         for name, value in states.items():
-            if differentiable:
+            if differentiable or name not in member.state:
                 dict.__setitem__(member.state, name, value)
             else:
                 member.state[name].copy_(value)

@@ -49,7 +49,7 @@ class Member:
     group: Mapping[str, Any]
     state: dict[str, Any]
     t: int
-    program: Program
+    program: Program | None  # None for a matrix rule, which is not traced
 
     def __post_init__(self) -> None:
         self._layout = self._laid_out()
@@ -68,6 +68,7 @@ class Member:
 
         Raises ValueError if what is there has another shape.
         """
+        assert self.program is not None  # matrix rules keep what states they like
         p, kind = real(self.param.detach()), self.program.states[name]
         dtype = compute_dtype(p.dtype)
         if kind is Kind.ELEMENT:

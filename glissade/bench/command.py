@@ -48,6 +48,10 @@ def bench(
             help="Under a minute: 3 short rounds; on gpt2 and many only adamw, lamb, adafactor.",
         ),
     ] = False,
+    all_: Annotated[
+        bool,
+        typer.Option("--all", help="Every rule on gpt2, held against its own floor alone."),
+    ] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write everything here as well.")
     ] = None,
@@ -68,12 +72,13 @@ def bench(
     """
     settings = Settings(
         optimizers=_known(optimizers, registry.names(), "optimizer"),
-        shapes=_known(shapes, SECTIONS, "shape"),
+        shapes=("gpt2",) if all_ else _known(shapes, SECTIONS, "shape"),
         rounds=repeat or (QUICK_ROUNDS if quick else Settings.rounds),
         seconds=QUICK_SECONDS if quick else Settings.seconds,
         patience=1 if quick else Settings.patience,
-        quick=quick,
+        quick=quick and not all_,
         compile=compile_,
+        alone=all_,
     )
     if json_file is not None and not json_file.resolve().parent.is_dir():
         _fail(f"--json {json_file}: there is no folder {json_file.resolve().parent}", 2)

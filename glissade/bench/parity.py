@@ -6,6 +6,7 @@ import torch
 
 from ..optimizer import Optimizer
 from ..registry import Entry
+from .inputs import fed
 
 # Scalars, rows, columns and batches that no vector divides; the last one is shared by threads.
 SHAPES = ((), (1,), (7,), (1, 9), (9, 1), (33, 17), (3, 2, 5), (2, 3, 4, 5), (301, 257))
@@ -27,8 +28,8 @@ def mismatch(entry: Entry, steps: int = STEPS) -> str:
     start = [normal(shape) for shape in SHAPES]
     fast = [p.clone().requires_grad_() for p in start]
     exact = [p.double().requires_grad_() for p in start]
-    ours = entry.optimizer(fast, LR, backend="cpu")
-    reference = entry.optimizer(exact, LR, backend="eager")
+    ours = fed(entry.optimizer(fast, LR, backend="cpu"))
+    reference = fed(entry.optimizer(exact, LR, backend="eager"))
     for t in range(1, max(steps, STEPS) + 1):
         for p, q in zip(fast, exact, strict=True):
             p.grad = normal(tuple(p.shape))

@@ -14,6 +14,7 @@ from .. import registry
 from ..registry import Entry
 from . import memory, parity
 from .floor import Stream, Streams, Traffic, traffic
+from .inputs import fed
 from .peers import COLUMNS, COMPILED, PeerError, forms, peer
 from .shapes import MODELS, Model
 from .timing import Contestant, quartiles, race, ratio
@@ -23,6 +24,7 @@ ITEM = 4  # bytes of a float32
 HEAVY = ("gpt2", "many")  # with --quick few rules are timed on these
 QUICK_ON_HEAVY = ("adamw", "lamb", "adafactor")
 WATCHED = 1 << 20  # elements from which the memory of a step can be told from noise
+UNFUSED = "matrix products or sorting, in torch: no kernel"
 COMPILABLE = 1000  # tensors: torch.compile takes minutes for hundreds
 
 
@@ -37,6 +39,7 @@ class Settings:
     patience: int = 3  # times as many rounds while others disturb them
     quick: bool = False
     compile: bool = False
+    alone: bool = False  # without torch's optimizers beside them
 
     def rules(self, shape: str) -> tuple[str, ...]:
         """The optimizers that are timed on a model."""
@@ -47,7 +50,7 @@ class Settings:
 
     def forms(self, rule: str, shape: str) -> tuple[str, ...]:
         """The forms of torch's optimizer beside it."""
-        have = forms(rule)
+        have = () if self.alone else forms(rule)
         if not self.compile or MODELS[shape].tensors > COMPILABLE:
             have = tuple(form for form in have if form != COMPILED)
         if self.quick and shape in HEAVY:
@@ -137,6 +140,8 @@ class Bench:
         self, rule: str, model: Model, params: Sequence[torch.Tensor], streams: Streams
     ) -> Case:
         entry = registry.lookup(rule)
+        if entry.rule().matrix:
+            return Case(rule, model.name, error=UNFUSED)
         moves = traffic(entry.bind(), model)
         case = Case(rule, model.name, error=self._parity(entry, moves))
         if case.error:
@@ -145,7 +150,7 @@ class Bench:
         case.bytes_moved = case.bytes_per_parameter * model.elements
         case.passes = {str(s): share for s, share in sorted(moves.streams.items())}
         warm = max(2, moves.settled + 1)
-        step = entry.optimizer(params, LR, backend="cpu").step
+        step = fed(entry.optimizer(params, LR, backend="cpu")).step
         for _ in range(warm):
             step()
         peaks = {"ours": _peak(step, model, 3)}

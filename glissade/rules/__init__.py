@@ -5,6 +5,7 @@ from .adabound import adabound, amsbound
 from .adadelta import adadelta
 from .adafactor import adafactor
 from .adagrad import adagrad
+from .adagradfull import adagradfull
 from .adam import adam, adamw
 from .adamax import adamax
 from .adamod import adamod
@@ -20,9 +21,12 @@ from .ranger import ralamb, ranger, rangerlars
 from .rmsprop import rmsprop
 from .sgd import sgd, sgdw
 from .signum import signum
+from .sophia import sophia
+from .yogi import yogi
 
 __all__ = [
-    "adabelief", "adabound", "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamod",
-    "adamw", "amsbound", "amsgrad", "diffgrad", "factoredadam", "lamb", "lars", "lion",
+    "adabelief", "adabound", "adadelta", "adafactor", "adagrad", "adagradfull", "adam", "adamax",
+    "adamod", "adamw", "amsbound", "amsgrad", "diffgrad", "factoredadam", "lamb", "lars", "lion",
     "nadam", "radam", "ralamb", "ranger", "rangerlars", "rmsprop", "sgd", "sgdw", "signum",
+    "sophia", "yogi",
 ]  # fmt: skip

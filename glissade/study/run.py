@@ -11,9 +11,9 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from glissade import registry
+from glissade import Optimizer, registry
 from glissade.study.design import (
     Choice,
     RunKey,
@@ -25,7 +25,7 @@ from glissade.study.design import (
     tuning_runs,
 )
 from glissade.study.store import Store
-from glissade.study.tasks import Task
+from glissade.study.tasks import Part, Task
 
 FIRST_STEPS = 10  # not timed: they build kernels and state
 
@@ -78,10 +78,18 @@ def rehearse(task: Task, settings: Settings) -> None:
                 model.parameters(), lr=entry.lr_range[0], backend=settings.backend
             )
             batch = next(task.batches(0, 1, settings.batch_size))
+            _curvature(optimizer, model, batch, 1)
             torch.autograd.backward(task.loss(model, batch))
             optimizer.step()
         except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
             raise ValueError(f"{name} cannot run here: {error}") from error
+
+
+def _curvature(optimizer: Optimizer, model: nn.Module, batch: Part, step: int) -> None:
+    """Bring what a rule reads beside the gradient, when it is due."""
+    for every in optimizer.rule.inputs.values():
+        if (step - 1) % optimizer.param_groups[0][every] == 0:
+            optimizer.update_curvature(lambda: model(batch.inputs))
 
 
 def execute(key: RunKey, settings: Settings, task: Task, watcher: Watcher) -> RunResult:
@@ -111,6 +119,7 @@ def execute(key: RunKey, settings: Settings, task: Task, watcher: Watcher) -> Ru
             losses.append(float(f"{value:.5g}"))
             torch.autograd.backward(loss)
             before = time.perf_counter_ns()
+            _curvature(optimizer, model, batch, step)
             optimizer.step()
             times.append(time.perf_counter_ns() - before)
             if step % settings.evaluate_every == 0 or step == last:

@@ -7,10 +7,10 @@ from .clip_norm import clip_norm
 from .ema import ema
 from .layerwise import layerwise
 from .lookahead import lookahead
-from .project import ball, box, project
+from .project import ball, box, project, simplex
 from .skip_nonfinite import skip_nonfinite
 
 __all__ = [
     "accumulate", "ball", "box", "cautious", "centralize", "clip_norm", "ema", "layerwise",
-    "lookahead", "project", "skip_nonfinite",
+    "lookahead", "project", "simplex", "skip_nonfinite",
 ]  # fmt: skip

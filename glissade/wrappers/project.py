@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
+
+import torch
 
 from ..rule import After, Rule, State, clip, machine_eps, norm, where
 
@@ -18,6 +20,7 @@ class Region:
     name: str
     hyper: tuple[tuple[str, Any], ...]
     onto: Callable[[Any, Any], Any]  # (p, h) -> the nearest point of the set
+    matrix: bool = False  # whether it sorts, or the like: on torch's tensors alone
 
 
 def _box(p: Any, h: Any) -> Any:
@@ -28,6 +31,18 @@ def _ball(p: Any, h: Any) -> Any:
     # The last factor sees to it that the rounded result, too, is inside.
     size, inward = norm(p), 1 - 4 * machine_eps(p)
     return where(size > h.project_radius, p * (h.project_radius / size * inward), p)
+
+
+def _simplex(p: torch.Tensor, h: Any) -> torch.Tensor:
+    """Duchi et al. 2008, Figure 1."""
+    v = p.double().flatten()
+    u = v.sort(descending=True).values
+    over = u.cumsum(0) - 1
+    counts = torch.arange(1, len(u) + 1, dtype=u.dtype, device=u.device)
+    last = int((u * counts > over).sum()) if len(u) else 0
+    if not last:  # empty, or NaN
+        return p * math.nan
+    return (v - over[last - 1] / last).clamp(min=0).reshape(p.shape).to(p.dtype)
 
 
 def box(lo: float, hi: float) -> Region:
@@ -42,6 +57,14 @@ def ball(r: float) -> Region:
     if not 0 < r < math.inf:
         raise ValueError(f"ball({r}): the radius is a finite number over 0")
     return Region("ball", (("project_radius", float(r)),), _ball)
+
+
+def simplex() -> Region:
+    """Every tensor a probability distribution: elements of 0 or more whose sum is 1.
+
+    It takes sorting: on torch's own tensors, not compiled.
+    """
+    return Region("simplex", (), _simplex, matrix=True)
 
 
 def _project(
@@ -60,10 +83,10 @@ def project(rule: Rule, onto: Region) -> Rule:
 
     Args:
         rule: what to wrap. On a box AMSGrad's weighted projection is this one.
-        onto: `box(lo, hi)` or `ball(r)`.
+        onto: `box(lo, hi)`, `ball(r)` or `simplex()`.
 
     Raises:
-        TypeError: `onto` is neither.
+        TypeError: `onto` is none of them.
 
     >>> import glissade
     >>> from glissade.wrappers import ball, box, project
@@ -73,5 +96,7 @@ def project(rule: Rule, onto: Region) -> Rule:
     Source: Duchi et al. 2008, doi:10.1145/1390156.1390191.
     """
     if not isinstance(onto, Region):
-        raise TypeError(f"project: onto={onto!r}; allowed are box(lo, hi) and ball(r)")
-    return rule.wrap("project", after=partial(_project, onto.onto, rule.after), **dict(onto.hyper))
+        raise TypeError(f"project: onto={onto!r}; allowed are box(lo, hi), ball(r) and simplex()")
+    after = partial(_project, onto.onto, rule.after)
+    wrapped = rule.wrap("project", after=after, **dict(onto.hyper))
+    return replace(wrapped, matrix=rule.matrix or onto.matrix)

@@ -49,12 +49,15 @@ class OptaxPeer:
         params: Sequence[Array],
         grads: Sequence[Array | None],
         lr: float | None = None,
+        curvature: Sequence[Array] | None = None,
     ) -> list[Array]:
         import jax
         import optax  # type: ignore[import-untyped]
 
         if any(g is None for g in grads):
             raise NotImplementedError("Optax counts one step for all parameters")
+        if curvature is not None:
+            raise NotImplementedError("Optax draws its own estimate")
         lr = self.lr0 if lr is None else lr
         self.t += 1
         shapes = [np.shape(p) for p in params]

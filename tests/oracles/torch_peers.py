@@ -28,6 +28,7 @@ class TorchPeer:
         params: Sequence[Array],
         grads: Sequence[Array | None],
         lr: float | None = None,
+        curvature: Sequence[Array] | None = None,
     ) -> list[Array]:
         import torch
 
@@ -44,7 +45,15 @@ class TorchPeer:
                 own.grad = torch.tensor(g + wd * p if l2 else g, dtype=torch.float64)
         for group in self.optimizer.param_groups:
             group["lr"], group["weight_decay"] = lr, 0.0 if self.composed else wd
-        self.optimizer.step()
+        extra = {}
+        if curvature is not None:  # as pytorch_optimizer takes it
+            extra = {"hessian": [torch.tensor(h, dtype=torch.float64) for h in curvature]}
+        usual = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)  # what it keeps beside the tensors is in this one
+        try:
+            self.optimizer.step(**extra)
+        finally:
+            torch.set_default_dtype(usual)
         new = [own.numpy().copy() for own in self.params]
         if self.composed and not l2:
             new = [q - lr * wd * p for q, p in zip(new, params, strict=True)]

@@ -2,9 +2,11 @@
 
 The rules are in `algorithms`; decay, wrappers and presets are here.
 
-Order within one step, for one parameter: l2 enters the gradient; gradient wrappers; the rule; the
-other decays join the step; step wrappers, the innermost first; `p <- p - step`; what acts on the
-moved parameter.
+Order within one step. Gradients, all of the optimizer at once, from the outermost wrapper inwards;
+l2 enters them before the first wrapper that is not about the gradients as they come (`raw`). Where
+one comes out as None there is no step: nothing of that parameter changes, nor is the step counted.
+Then for each parameter: the rule; step wrappers, the innermost first; the other decays join the
+step before the first that takes them, or last; `p <- p - step`; what acts on the moved parameter.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .algorithms import EPS_OF, RULES, Array, State, trust
+from . import more_algorithms  # noqa: F401  (completes RULES)
+from .algorithms import EPS_OF, RULES, Array, State
+from .wrappers import WRAPPERS, Ema, Grads, SkipNonfinite
 
 Shape = tuple[int, ...]
 Wrappers = tuple[tuple[str, dict[str, Any]], ...]
@@ -30,64 +34,13 @@ class Stepper(Protocol):
         params: Sequence[Array],
         grads: Sequence[Array | None],
         lr: float | None = None,
+        curvature: Sequence[Array] | None = None,
     ) -> list[Array]:
-        """New parameters; a gradient of None leaves its parameter, state and step count alone."""
+        """New parameters; a gradient of None leaves its parameter, state and step count alone.
+
+        `curvature` is Sophia's estimate; the others do not look at it.
+        """
         ...
-
-
-class Wrapper:
-    """A wrapper that does nothing; each of the following overrides what it is about."""
-
-    def gradient(self, g: Array) -> Any:
-        return g
-
-    def on_step(self, p: Array, d: Array, lr: float) -> Any:
-        return d
-
-    def after(self, p: Array, p_new: Array, s: State, t: int) -> Any:
-        return p_new
-
-
-class Centralize(Wrapper):
-    """Yong et al. 2020: remove the mean over all dims but the first, from 2 dims up."""
-
-    def gradient(self, g: Array) -> Any:
-        if g.ndim < 2 or g.size == 0:
-            return g
-        return g - g.mean(axis=tuple(range(1, g.ndim)), keepdims=True)
-
-
-class Layerwise(Wrapper):
-    """`lr * phi(|p|) * d/|d|`, d the wrapped rule's step; d itself where either norm is 0."""
-
-    def __init__(self, phi_bounds: tuple[float, float] | None = None) -> None:
-        self.phi_bounds = phi_bounds
-
-    def on_step(self, p: Array, d: Array, lr: float) -> Any:
-        ratio = trust(p, d, self.phi_bounds)
-        return d if ratio is None else lr * ratio * d
-
-
-class Lookahead(Wrapper):
-    """Zhang et al. 2019: every k steps the slow weights move alpha of the way to the fast ones."""
-
-    def __init__(self, k: int = 5, alpha: float = 0.5) -> None:
-        self.k, self.alpha = k, alpha
-
-    def after(self, p: Array, p_new: Array, s: State, t: int) -> Any:
-        if t == 1:
-            s["slow"] = p  # the parameter before the first step
-        if t % self.k == 0:
-            s["slow"] = s["slow"] + self.alpha * (p_new - s["slow"])
-            return s["slow"]
-        return p_new
-
-
-WRAPPERS: dict[str, type[Wrapper]] = {
-    "centralize": Centralize,
-    "layerwise": Layerwise,
-    "lookahead": Lookahead,
-}
 
 
 class Oracle:
@@ -147,41 +100,67 @@ class Oracle:
         params: Sequence[Array],
         grads: Sequence[Array | None],
         lr: float | None = None,
+        curvature: Sequence[Array] | None = None,
     ) -> list[Array]:
         if len(params) != len(self.shapes) or len(grads) != len(self.shapes):
             raise ValueError(f"made for {len(self.shapes)} parameters")
-        new = []
         for i, (p, g) in enumerate(zip(params, grads, strict=True)):
-            p = np.array(p, dtype=np.float64)
-            if p.shape != self.shapes[i] or (g is not None and np.shape(g) != self.shapes[i]):
+            if np.shape(p) != self.shapes[i] or (g is not None and np.shape(g) != self.shapes[i]):
                 raise ValueError(f"parameter {i} was declared with shape {self.shapes[i]}")
-            if g is not None:
-                with np.errstate(all="ignore"):  # NaN and infinity flow, they do not warn
-                    g64 = np.array(g, dtype=np.float64)
-                    p = self._step_one(i, p, g64, self.lr0 if lr is None else lr)
-            new.append(np.array(p, dtype=np.float64))
+        self.h.lr = self.lr0 if lr is None else lr
+        new = [np.array(p, dtype=np.float64) for p in params]
+        with np.errstate(all="ignore"):  # NaN and infinity flow, they do not warn
+            sign = -1.0 if self.h.maximize else 1.0
+            came = [None if g is None else sign * np.array(g, dtype=np.float64) for g in grads]
+            went, seen = self._gradients(new, came)
+            for i, g in enumerate(went):
+                if g is not None:
+                    self.h.curvature = None if curvature is None else np.array(curvature[i])
+                    new[i] = np.array(self._step_one(i, new[i], g, [at[i] for at in seen]))
         return new
 
-    def _step_one(self, i: int, p: Array, g: Array, lr: float) -> Any:
+    def _gradients(self, params: list[Array], grads: Grads) -> tuple[Grads, list[Grads]]:
+        """What comes to the rule, and what comes to each wrapper."""
+
+        def with_l2(grads: Grads) -> Grads:
+            if self.decay != "l2" or self.h.weight_decay == 0:  # 0 is not `+ 0*p`: p may be inf
+                return grads
+            both = zip(params, grads, strict=True)
+            return [None if g is None else g + self.h.weight_decay * p for p, g in both]
+
+        seen, entered = [], False
+        for w in reversed(self.wrappers):
+            if not entered and not w.raw:
+                grads, entered = with_l2(grads), True
+            seen.append(grads)
+            grads = w.gradients(grads)
+        return grads if entered else with_l2(grads), seen[::-1]
+
+    def _step_one(self, i: int, p: Array, g: Array, seen: list[Any]) -> Any:
         self.t[i] += 1
         t, h = self.t[i], self.h
-        h.lr = lr
-        if h.maximize:
-            g = -g
-        decays = h.weight_decay != 0  # as torch: no decay at all is not `+ 0*p` (p may be inf)
-        if decays and self.decay == "l2":
-            g = g + h.weight_decay * p
-        for w in self.wrappers:
-            g = w.gradient(g)
         d = self.rule.step(p, g, self.states[i], t, h)
-        if decays and self.decay not in ("l2", None):
-            d = d + self.decay_factor(lr) * h.weight_decay * p
-        for w in self.wrappers:
-            d = w.on_step(p, d, lr)
+        decays = h.weight_decay != 0 and self.decay not in ("l2", None)
+        for w, at in zip(self.wrappers, seen, strict=True):
+            if decays and w.takes_decay:
+                d, decays = d + self.decay_factor(h.lr) * h.weight_decay * p, False
+            d = w.on_step(p, at, d, h.lr)
+        if decays:
+            d = d + self.decay_factor(h.lr) * h.weight_decay * p
         p_new = p - d
         for w, s in zip(self.wrappers, self.wrapper_states[i], strict=True):
             p_new = w.after(p, p_new, s, t)
         return p_new
+
+    def averages(self) -> list[Array | None]:
+        """What `ema` keeps, by parameter; None where there was no step yet."""
+        (place,) = [k for k, w in enumerate(self.wrappers) if isinstance(w, Ema)]
+        return [states[place].get("average") for states in self.wrapper_states]
+
+    @property
+    def skipped(self) -> int:
+        """How many calls `skip_nonfinite` has skipped."""
+        return sum(w.skipped for w in self.wrappers if isinstance(w, SkipNonfinite))
 
 
 def ranger(hyper: dict[str, Any]) -> tuple[str, Wrappers, dict[str, Any]]:

@@ -260,5 +260,6 @@ def _lanes(members: list[Member]) -> list[Lane]:
     for buckets in lanes.values():
         some = list(buckets.values())
         first = members[some[0].members[0]]
+        assert first.program is not None  # a matrix rule's is not the cpu backend's
         made.append(Lane(first.program, first.param.dtype, some, members))
     return made

@@ -7,7 +7,7 @@ gradient must come out as NaN.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 
@@ -15,6 +15,27 @@ I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 F32, F64, PTR = ir.FloatType(), ir.DoubleType(), ir.PointerType()
 FUSE = ("contract",)
 FLOATS = {"float32": (F32, 4), "float64": (F64, 8)}
+
+
+class _Exp(NamedTuple):
+    """What eˣ needs to know of a floating-point type."""
+
+    bits: int
+    bias: int
+    mantissa: int
+    lowest: float
+    highest: float
+    ln2: float  # with zeros at the end, so that its product with n is exact
+    ln2_rest: float
+    terms: int
+
+
+EXP = {
+    "float": _Exp(32, 127, 23, -104.0, 89.0, 0.693359375, -2.12194440e-4, 7),
+    "double": _Exp(
+        64, 1023, 52, -746.0, 710.0, 6.93147180369123816490e-01, 1.90821492927058770002e-10, 13
+    ),
+}
 
 
 def _mangled(t: ir.Type) -> str:
@@ -107,11 +128,38 @@ class Vectors:
             fn = self.declared(f"llvm.masked.store.{_mangled(x.type)}.p0", typ)
             b.call(fn, [x, p, I32(size), mask])
 
+    def exp(self, b: ir.IRBuilder, x: ir.Value) -> ir.Value:
+        """e to the power x, about one unit in the last place off: the library's takes an element
+        at a time. With x = n·ln 2 + r it is 2ⁿ·eʳ, eʳ by its series."""
+        how = EXP[str(self.scalar)]
+        number, integer = self.constant, ir.IntType(how.bits)
+        # Beyond these it is 0 or infinite; comparisons with NaN are false, so a NaN stays.
+        x = b.select(b.fcmp_ordered(">", x, number(how.highest)), number(how.highest), x)
+        x = b.select(b.fcmp_ordered("<", x, number(how.lowest)), number(how.lowest), x)
+        n = self.call(b, "rint", b.fmul(x, number(1 / math.log(2))))
+        r = b.fsub(x, b.fmul(n, number(how.ln2)), flags=FUSE)
+        r = b.fsub(r, b.fmul(n, number(how.ln2_rest)), flags=FUSE)
+        series = number(1 / math.factorial(how.terms))
+        for k in reversed(range(how.terms)):
+            term = number(1 / math.factorial(k))
+            series = b.fadd(b.fmul(series, r, flags=FUSE), term, flags=FUSE)
+        # 2ⁿ in two factors: either alone is a normal number. (An integer of NaN is anything.)
+        n = b.select(b.fcmp_unordered("uno", n, n), number(0), n)
+        whole = b.fptosi(n, self.of(integer))
+        half = b.ashr(whole, self.constant(1, integer))
+        for power in (half, b.sub(whole, half)):
+            raised = b.add(power, self.constant(how.bias, integer))
+            raised = b.shl(raised, self.constant(how.mantissa, integer))
+            series = b.fmul(series, b.bitcast(raised, self.type))
+        return series
+
     def op(self, b: ir.IRBuilder, op: str, x: list[ir.Value]) -> ir.Value:
         """The value of an operation of `glissade.graph.OPS`."""
         plain = {"add": b.fadd, "sub": b.fsub, "mul": b.fmul, "div": b.fdiv}
         if op in plain:
             return plain[op](*x, flags=FUSE)
+        if op == "exp" and self.width > 1:
+            return self.exp(b, x[0])
         if op in ("sqrt", "exp", "log", "pow"):
             return self.call(b, op, *x)
         if op == "neg":

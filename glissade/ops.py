@@ -1,0 +1,113 @@
+"""The operations of the rule language, on numbers and on tensors."""
+
+from __future__ import annotations
+
+import math
+import operator
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+class _Working(threading.local):
+    """What the eager backend computes at the moment: in which dtype, with which totals known."""
+
+    dtype: torch.dtype | None = None
+    totals: list[float] | None = None  # over all tensors, in the order in which a rule asks
+    asked = 0  # how many it has asked for
+
+
+working = _Working()
+
+
+class Asked(Exception):
+    """A rule on tensors asks for a total over all tensors that is not known yet."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__(share)
+        self.share = share  # this tensor's
+
+
+def _sign(x: torch.Tensor) -> torch.Tensor:
+    return torch.where(torch.isnan(x), x, torch.sign(x))  # torch.sign(NaN) is 0: a trap
+
+
+def _pair(fn: Callable[..., torch.Tensor]) -> Callable[[Any, Any], torch.Tensor]:
+    """Let a binary torch function take numbers beside tensors, without changing the dtype."""
+
+    def call(a: Any, b: Any) -> torch.Tensor:
+        like = a if isinstance(a, torch.Tensor) else b
+        cast = [x if isinstance(x, torch.Tensor) else like.new_tensor(x) for x in (a, b)]
+        return fn(*cast)
+
+    return call
+
+
+def _where(condition: Any, a: Any, b: Any) -> Any:
+    """torch.where for numbers too: two of them would come out in torch's default dtype."""
+    if not isinstance(condition, torch.Tensor):
+        return a if condition else b
+    if not any(isinstance(x, (torch.Tensor, bool)) for x in (a, b)):
+        a = torch.tensor(a, dtype=working.dtype, device=condition.device)
+    return torch.where(condition, a, b)
+
+
+def _host_sqrt(x: float) -> float:
+    return math.sqrt(x) if x >= 0 else math.nan
+
+
+def _host_log(x: float) -> float:
+    return math.log(x) if x > 0 else (-math.inf if x == 0 else math.nan)
+
+
+def _host_sign(x: float) -> float:
+    return math.copysign(1.0, x) if x > 0 or x < 0 else x
+
+
+def _host_max(a: float, b: float) -> float:
+    return a if a != a or a > b else b
+
+
+def _host_min(a: float, b: float) -> float:
+    return a if a != a or a < b else b
+
+
+@dataclass(frozen=True)
+class Op:
+    """An operation on numbers (`host`) and on tensors (`torch`); `bool_` when it gives a truth."""
+
+    host: Callable[..., Any]
+    torch: Callable[..., Any]
+    bool_: bool = False
+
+
+OPS: dict[str, Op] = {
+    "add": Op(operator.add, operator.add),
+    "sub": Op(operator.sub, operator.sub),
+    "mul": Op(operator.mul, operator.mul),
+    "div": Op(operator.truediv, operator.truediv),
+    "pow": Op(operator.pow, operator.pow),
+    "mod": Op(operator.mod, operator.mod),
+    "neg": Op(operator.neg, operator.neg),
+    "abs": Op(abs, abs),
+    "sqrt": Op(_host_sqrt, torch.sqrt),
+    "exp": Op(math.exp, torch.exp),
+    "log": Op(_host_log, torch.log),
+    "sign": Op(_host_sign, _sign),
+    "maximum": Op(_host_max, _pair(torch.maximum)),
+    "minimum": Op(_host_min, _pair(torch.minimum)),
+    "isfinite": Op(math.isfinite, torch.isfinite, bool_=True),
+    "lt": Op(operator.lt, operator.lt, bool_=True),
+    "le": Op(operator.le, operator.le, bool_=True),
+    "gt": Op(operator.gt, operator.gt, bool_=True),
+    "ge": Op(operator.ge, operator.ge, bool_=True),
+    "eq": Op(operator.eq, operator.eq, bool_=True),
+    "ne": Op(operator.ne, operator.ne, bool_=True),
+    "and": Op(lambda a, b: bool(a and b), operator.and_, bool_=True),
+    "or": Op(lambda a, b: bool(a or b), operator.or_, bool_=True),
+    "not": Op(operator.not_, operator.invert, bool_=True),
+    "where": Op(lambda c, a, b: a if c else b, _where),
+}

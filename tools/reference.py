@@ -1,0 +1,351 @@
+"""Writes docs/optimizers.md: the registry as a reference, with a guide to which one to take.
+
+Equations, states and costs are those of the rules; words are those of their documentation. Only
+`EVIDENCE` and the guide's own sentences stand here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import glissade
+from glissade import curvature, registry, wrappers
+from glissade.describe import WHERE, Argument, Facts, arguments, definitions, facts, needs
+from glissade.diff import difference
+from glissade.docstrings import Documentation, documentation
+from glissade.latex import LATEX, block
+from glissade.page import DECAYS, HEAD, rows
+from glissade.registry import Entry
+from glissade.render import Mathematics
+from glissade.statements import short
+from glissade.terminal import SIGNS
+
+PATH = Path(__file__).parents[1] / "docs" / "optimizers.md"
+
+# What papers of the registry report of their own methods, as their abstracts put it.
+EVIDENCE: tuple[tuple[str, str, str], ...] = (
+    ("sophia", "half of Adam's steps, compute and time to the same perplexity",
+     "GPT models of 125M to 1.5B parameters"),
+    ("lamb", "batches of 32,868 without loss of performance; 76 minutes instead of 3 days",
+     "BERT, on a TPUv3 Pod"),
+    ("lars", "batches of 8K and of 32K without loss of accuracy", "AlexNet and ResNet-50"),
+    ("lion", "up to 2 % more accuracy on ImageNet, and up to 5 times less compute on JFT; the gain "
+     "over Adam grows with the batch", "ViT, image classification"),
+    ("lion", "up to 2.3 times less compute than Adam at a better FID", "diffusion models"),
+    ("lion", "similar to Adam or better", "autoregressive and masked language models"),
+    ("adafactor", "results comparable to Adam's with very little state",
+     "Transformer, WMT 2014 English-German"),
+    ("adamw", "generalizes substantially better than Adam with l2, and competes with momentum SGD",
+     "image classification: CIFAR-10, ImageNet32x32"),
+    ("yogi", "ahead of Adam with very little tuning", "several machine learning tasks"),
+    ("radam", "effective and robust, by mending what a warm-up of Adam is there for",
+     "image classification, language models, translation"),
+    ("adamod", "significantly better than Adam", "DenseNet, Transformer"),
+    ("signum", "Adam's accuracy and speed, with gradients that can be sent as one bit an element",
+     "deep ImageNet models"),
+    ("adabelief", "accuracy comparable to SGD's", "ImageNet"),
+    ("adabelief", "stable, and better samples than a well-tuned Adam's", "a GAN on CIFAR-10"),
+    ("adabound", "closes the gap between adaptive methods and SGD in generalization, and keeps the "
+     "speed of the former early on", "MNIST, CIFAR-10, Penn Treebank"),
+    ("diffgrad", "ahead of momentum SGD, Adagrad, Adadelta, RMSprop, AMSGrad and Adam",
+     "ResNet on CIFAR-10 and CIFAR-100"),
+    ("amsgrad", "converges where Adam does not", "a simple convex problem, and a proof"),
+    ("adagrad", "a regret provably as good as with the best proximal function in hindsight",
+     "convex problems, online"),
+    ("adadelta", "promising without any tuning of a learning rate",
+     "MNIST, and a large voice dataset on a cluster"),
+)  # fmt: skip
+
+
+def reference() -> str:
+    """The text of docs/optimizers.md."""
+    parts = [
+        "<!-- Written by `python tools/reference.py`: do not edit. -->",
+        "# Optimizers",
+        "Every equation, state and cost below is read off the rule that runs, the words off its "
+        "documentation. `glissade list` and `glissade show NAME` print the same for one.",
+        "[Which one?](#which-one) · [All of them](#all-of-them) · [Weight decay](#weight-decay) · "
+        "[One by one](#one-by-one) · [Wrappers](#wrappers) · [Second order](#second-order)",
+        *_guide(),
+        *_table(),
+        *_decays(),
+        "## One by one",
+        "`p` is the parameter, `g` its gradient, `t` the step counted from 1 for each parameter, "
+        "`step` what is subtracted. `=` gives a name to a value, `←` a new value to what had one; "
+        "states start at 0. Everything is element by element unless it says otherwise.",
+        *(part for entry in registry.ROWS for part in _section(entry)),
+        *_wrappers(),
+        *_second_order(),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+# The guide
+
+
+def _guide() -> Iterator[str]:
+    yield "## Which one?"
+    yield (
+        "First what cannot be otherwise, then what somebody has measured. With neither a limit nor "
+        "a reason, take AdamW, or SGD with momentum where a recipe for it exists, and compare on "
+        "your own task: `glissade compare digits -o adamw,lion,sgd --seeds 10`."
+    )
+    yield "### Hard limits"
+    yield (
+        "**Memory.** Each number of state for each parameter takes 4 bytes in float32: 4 GB for a "
+        "billion parameters, beside as much for the parameters and for their gradients. Rows and "
+        "columns are n + m numbers for a matrix of n × m."
+    )
+    yield _markdown_table(("State", "Optimizers"), _by_state())
+    yield (
+        "**Time.** A step takes as long as its bytes need to and from memory: the column Bytes in "
+        "[the table](#all-of-them)."
+    )
+    said = [
+        f"{_link(entry)} needs {needs(entry.bind())}"
+        for entry in registry.ROWS
+        if needs(entry.bind())
+    ]
+    said += [
+        f"{_link(entry)} is computed by torch's own functions, and refuses large tensors"
+        for entry in registry.ROWS
+        if entry.bind().matrix
+    ]
+    said += [f"[{cls}](#{cls.lower()}) needs a closure that returns the loss" for cls in _others()]
+    yield f"**More than a gradient.** All but these do with gradients: {'; '.join(said)}."
+    yield "### Evidence"
+    yield (
+        "What authors report of their own methods, in papers that the registry cites. None of it "
+        "was measured here, and what one task shows another may not."
+    )
+    cells = []
+    for name, said, scale in EVIDENCE:
+        entry = registry.lookup(name)
+        by = f"{entry.paper.authors} {entry.paper.year}, {_identifier(entry.paper.identifier)}"
+        cells.append((_link(entry), said, scale, by))
+    yield _markdown_table(("Optimizer", "Reported", "On", "By"), cells)
+
+
+def _by_state() -> list[tuple[str, str]]:
+    """Optimizers by their state: the fewest numbers for each element first."""
+    found: dict[tuple[int, str], list[str]] = {}
+    for entry in registry.ROWS:
+        rule = entry.bind()
+        if not rule.matrix:
+            known = facts(rule)
+            found.setdefault((known.per_element, known.state), []).append(_link(entry))
+    return [(state, ", ".join(links)) for (_, state), links in sorted(found.items())]
+
+
+def _link(entry: Entry) -> str:
+    return f"[{entry.label}](#{entry.name})"
+
+
+def _table() -> Iterator[str]:
+    cells, notes = rows(registry.ROWS)
+    links = [(f"[`{name}`](#{name})", *rest) for name, *rest in cells]
+    yield "## All of them"
+    yield _markdown_table(HEAD, links)
+    yield (
+        "State: numbers kept for each number of a parameter. Bytes: moved to and from memory for "
+        "each of them in a step (float32). Passes: over memory, in a usual step."
+    )
+    yield "\n".join(f"- {note}." for note in notes)
+
+
+def _decays() -> Iterator[str]:
+    yield "## Weight decay"
+    yield (
+        "`weight_decay=λ, decay=` means one of four things, for every optimizer that takes "
+        "`decay`; lr₀ is the lr that the parameter group was made with."
+    )
+    yield _markdown_table(("decay", ""), ((f'`"{k}"`', said) for k, said in DECAYS.items()))
+
+
+# One optimizer
+
+
+def _section(entry: Entry) -> Iterator[str]:
+    docs, rule, paper = documentation(entry.rule), entry.bind(), entry.paper
+    yield f"### {entry.label}"
+    title = docs.title.removeprefix(f"{entry.title}: ")
+    yield title[0].upper() + title[1:]
+    words = ", ".join(["params", *(f"{k}={v!r}" for k, v in entry.preset.items())])
+    yield (
+        f"`glissade.{entry.title}({words})`, by {paper.authors} {paper.year}, *{paper.title}*, "
+        f"{_identifier(paper.identifier)}."
+    )
+    yield from docs.notes
+    texts = definitions(entry, {})
+    for where, form in definitions(entry, {}, LATEX).items():
+        if where:
+            yield f"For {where}:"
+        yield _math(block(form.lines, "aligned"))
+    text = "\n".join(map(str, texts.values()))
+    if said := [meaning for sign, meaning in SIGNS.items() if sign in text]:
+        yield "\n".join(f"- {meaning.removeprefix('…_')}." for meaning in said)
+    known = {} if rule.matrix else {n: facts(rule, n) for n in WHERE}
+    yield from _costs(known, texts)
+    yield _defaults(arguments(entry, {}), next(iter(texts.values())))
+    if entry.variants:
+        yield "\n".join(_variants(entry))
+    if "decay" not in rule.hyper:
+        yield "Weight decay is placed as the definition says; there is no choice of `decay`."
+    yield from _when(docs)
+    if entry.disagreements:
+        yield "\n".join(["**Elsewhere.**", "", *(f"- {said}" for said in entry.disagreements)])
+
+
+def _costs(known: dict[int, Facts], texts: dict[str, Mathematics]) -> Iterator[str]:
+    """The state, named as in the equations and as torch has it, and what a step moves."""
+    if not known:
+        yield "Computed by torch's own functions, not compiled."
+    said = []
+    for n, one in known.items():
+        form = texts.get(WHERE[n]) or texts[""]
+        kept = []
+        for name, kind in one.states.items():
+            symbol, theirs = form.states.get(name, name), one.rule.aliases.get(name)
+            also = f" (torch: `{theirs}`)" if theirs else ""
+            kept.append(f"{symbol} for each {kind.word}{also}")
+        line = f"State: {', '.join(kept) or 'none'}. A step moves {one.cost}."
+        if line not in said:
+            said.append(line)
+    if len(said) < 2:
+        yield from said
+    else:
+        yield from (
+            f"For {WHERE[n]}: {x[0].lower()}{x[1:]}" for n, x in zip(WHERE, said, strict=True)
+        )
+
+
+def _defaults(args: Iterable[Argument], form: Mathematics) -> str:
+    """A table of the keywords: default, symbol in the equations, meaning and whose it is."""
+    symbols = {short(key, form.hyper): value for key, value in form.hyper.items()}
+    cells = []
+    for a in args:
+        own = [symbol for symbol in symbols.get(a.name, ()) if symbol != a.name]
+        text = a.text or ("see [above](#weight-decay)" if a.name == "decay" else "")
+        cells.append((f"`{a.name}`", f"`{a.value!r}`", ", ".join(own), text))
+    return _markdown_table(("Keyword", "Default", "Symbol", ""), cells)
+
+
+def _variants(entry: Entry) -> Iterator[str]:
+    """Whom each variant matches, and the lines in which it differs from the default."""
+    usual = inspect.signature(entry.rule).parameters["variant"].default
+    yield "**Variants.**"
+    yield ""
+    for name, whom in entry.variants.items():
+        if name == usual:
+            yield f'- `"{name}"` (default): {whom}.'
+            continue
+        if entry.bind(variant=name).matrix:
+            yield f'- `"{name}"`: {whom}.'
+            continue
+        found = difference(entry, (usual, name), {})
+        new = dict.fromkeys(
+            row.right.strip() for part in found.blocks.values() for row in part if row.mark in "|>"
+        )
+        lines = ", ".join(f"`{line}`" for line in new)
+        values = "".join(f", `{key}={value}`" for key, _, value in found.values)
+        yield f'- `"{name}"`: {whom}: {lines}{values}.'
+
+
+def _identifier(text: str) -> str:
+    """The paper's identifier, as a link where it is one."""
+    kind, _, rest = text.partition(":")
+    if kind == "arXiv":
+        return f"[{text}](https://arxiv.org/abs/{rest})"
+    if kind == "doi":
+        return f"[{text}](https://doi.org/{rest})"
+    if kind == "jmlr":
+        return f"[{text}](https://jmlr.org/papers/{rest}.html)"
+    return f"[{text}](https://{text})" if text.startswith("github.com/") else text
+
+
+# What is no row
+
+
+def _wrappers() -> Iterator[str]:
+    yield "## Wrappers"
+    yield (
+        "Rule in, rule out: `glissade.Optimizer(params, lookahead(lion()))`. Their values stand in "
+        'the parameter group under the wrapper\'s name: `group["lookahead_k"]`.'
+    )
+    for name in sorted(wrappers.__all__, key=lambda name: not _is_wrapper(name)):
+        what = getattr(wrappers, name)
+        yield f"### {name}{'' if _is_wrapper(name) else ' (for project)'}"
+        yield from _documented(f"wrappers.{name}", what)
+
+
+def _is_wrapper(name: str) -> bool:
+    return "rule" in inspect.signature(getattr(wrappers, name)).parameters
+
+
+def _others() -> list[str]:
+    """Optimizers that are no rules: Newton's method."""
+    known = {entry.title for entry in registry.ROWS} | {"Optimizer"}
+    found = ((name, getattr(glissade, name)) for name in glissade.__all__ if name not in known)
+    return [
+        name
+        for name, cls in found
+        if isinstance(cls, type) and issubclass(cls, torch.optim.Optimizer)
+    ]
+
+
+def _second_order() -> Iterator[str]:
+    yield "## Second order"
+    for name in _others():
+        yield f"### {name}"
+        yield from _documented(name, getattr(glissade, name))
+    for name in ("hutchinson", "gauss_newton_bartlett"):
+        yield f"### {name}"
+        yield from _documented(f"curvature.{name}", getattr(curvature, name))
+
+
+def _documented(name: str, what: Callable[..., Any]) -> Iterator[str]:
+    docs = documentation(what)
+    signature = inspect.signature(what)
+    plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    yield docs.title.removeprefix(f"{name}: ")
+    yield f"`glissade.{name}{inspect.Signature(plain)}`"
+    if docs.formula:
+        yield _math(docs.formula)
+    yield from docs.notes
+    if docs.args:
+        yield "\n".join(f"- `{names}`: {text}" for names, text in docs.args.items())
+    yield from _when(docs)
+    if docs.source:
+        yield f"Source: {docs.source}"
+
+
+def _when(docs: Documentation) -> Iterator[str]:
+    if docs.when:
+        yield f"**When.** {docs.when}"
+    if docs.not_when:
+        yield f"**When not.** {docs.not_when}"
+
+
+# Markdown
+
+
+def _math(latex: str) -> str:
+    """A formula as GitHub takes it verbatim; between ``$$`` it eats backslashes."""
+    return f"```math\n{latex}\n```"
+
+
+def _markdown_table(head: Iterable[str], cells: Iterable[Iterable[str]]) -> str:
+    lines = [list(head), *map(list, cells)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(
+        f"| {' | '.join(x.replace('|', chr(92) + '|') for x in line)} |" for line in lines
+    )
+
+
+if __name__ == "__main__":
+    PATH.write_text(reference(), encoding="utf-8")
