@@ -59,7 +59,7 @@ def list_(
         list[str] | None, _condition("passes", "so many passes over memory: '=1'")
     ] = None,
 ) -> None:
-    """List the optimizers.
+    """List the optimizers, and the wrappers around them.
 
     Paper, state, bytes moved in a step, passes over memory, variants. Conditions are on the
     defaults and on matrices, as the list shows them; several must all hold.
@@ -70,9 +70,10 @@ def list_(
     except ValueError as error:
         fail("list", str(error), 2)
     entries = filters.matching(pattern, asked)
-    if not entries:
+    others = {} if asked else filters.others(pattern)  # they have no figures of their own
+    if not entries and not any(others.values()):
         fail("list", _nothing(pattern, asked), 1)
-    _print(lambda console: page.print_list(console, entries))
+    _print(lambda console: page.print_list(console, entries, others))
 
 
 def _nothing(pattern: str | None, asked: Sequence[filters.Condition]) -> str:

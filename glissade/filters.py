@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from . import registry
+from . import around, registry
+from .around import Other
 from .describe import Facts, facts, number
 from .registry import Entry
 
@@ -55,6 +56,15 @@ def condition(measure: str, text: str) -> Condition:
     return Condition(measure, found[1], float(found[2]))
 
 
+def others(pattern: str | None) -> dict[str, list[Other]]:
+    """Wrappers and optimizers that are no rules, by the heading they stand under."""
+    kinds = {"Wrapper": around.WRAPPERS, "Optimizer": around.OPTIMIZERS}
+    return {
+        kind: [x for x in some if pattern is None or _match(x.name, pattern)]
+        for kind, some in kinds.items()
+    }
+
+
 def matching(pattern: str | None, conditions: Sequence[Condition] = ()) -> list[Entry]:
     """The rows that fit the pattern and all conditions.
 
@@ -65,13 +75,15 @@ def matching(pattern: str | None, conditions: Sequence[Condition] = ()) -> list[
 
 
 def _fits(entry: Entry, pattern: str | None) -> bool:
-    if pattern is None:
-        return True
-    word = pattern.lower()
-    glob = word if set(word) & set("*?[") else f"*{word}*"
     paper = entry.paper
     texts = (entry.name, entry.title, paper.title, f"{paper.authors} {paper.year}")
-    return any(fnmatch.fnmatchcase(text.lower(), glob) for text in texts)
+    return pattern is None or any(_match(text, pattern) for text in texts)
+
+
+def _match(text: str, pattern: str) -> bool:
+    word = pattern.lower()
+    glob = word if set(word) & set("*?[") else f"*{word}*"
+    return fnmatch.fnmatchcase(text.lower(), glob)
 
 
 def _holds(entry: Entry, conditions: Sequence[Condition]) -> bool:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .around import Other
 from .describe import (
     ITEMSIZE,
     WHERE,
@@ -64,15 +65,49 @@ def rows(entries: Iterable[Entry]) -> tuple[list[tuple[str, ...]], list[str]]:
     return cells, notes
 
 
-def print_list(console: Console, entries: Sequence[Entry]) -> None:
-    """A table; bare aligned lines where the output is not a terminal."""
+def print_list(
+    console: Console, entries: Sequence[Entry], others: Mapping[str, Sequence[Other]]
+) -> None:
+    """Tables; bare aligned lines where the output is not a terminal."""
+    if entries:
+        _print_rows(console, entries)
+    first = not entries
+    for head, some in others.items():
+        if some:
+            if not first:
+                console.print()
+            _print_others(console, head, some)
+            first = False
+    if console.is_terminal:
+        console.print()
+        console.print("More about one: glissade show NAME", style="dim", highlight=False)
+
+
+def _print_others(console: Console, head: str, others: Sequence[Other]) -> None:
+    cells = [(other.name, other.title) for other in others]
+    if not console.is_terminal:
+        _plain(console, (head, "What it does"), cells)
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column(head, style="bold cyan", no_wrap=True)
+    table.add_column("What it does")
+    for row in cells:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _plain(console: Console, head: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    plain = [tuple(word.upper() for word in head), *cells]
+    widths = [max(len(row[i]) for row in plain) for i in range(len(head))]
+    for row in plain:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        console.print(line.rstrip(), soft_wrap=True, highlight=False, markup=False)
+
+
+def _print_rows(console: Console, entries: Sequence[Entry]) -> None:
     cells, notes = rows(entries)
     if not console.is_terminal:
-        plain = [tuple(head.upper() for head in HEAD), *cells]
-        widths = [max(len(row[i]) for row in plain) for i in range(len(HEAD))]
-        for row in plain:
-            line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            console.print(line.rstrip(), soft_wrap=True, highlight=False, markup=False)
+        _plain(console, HEAD, cells)
         return
     wide = console.width >= WIDE
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
@@ -93,7 +128,6 @@ def print_list(console: Console, entries: Sequence[Entry]) -> None:
         "State: numbers kept for each number of a parameter. Bytes: moved to and from memory "
         "for each of them in a step (float32). Passes: over memory, in a usual step.",
         *(f"{note}." for note in notes),
-        "More about one: glissade show NAME",
     ]
     for line in said:
         console.print(line, style="dim", highlight=False, markup=False)

@@ -13,7 +13,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import glissade
-from glissade import cli, commands, filters, page, registry, rules
+from glissade import cli, commands, filters, page, registry, rules, wrappers
 from glissade.describe import facts, number
 from glissade.latex import document
 
@@ -39,7 +39,11 @@ def test_list_in_a_pipe() -> None:
     assert lines[0].split() == [
         "NAME", "CLASS", "PAPER", "STATE", "BYTES", "PASSES", "VARIANTS",
     ]  # fmt: skip
-    assert [line.split()[0] for line in lines[1:]] == list(registry.names())
+    tables = "\n".join(lines).split("\n\n")
+    names = [[line.split()[0] for line in table.splitlines()[1:]] for table in tables]
+    assert names[0] == list(registry.names())
+    assert sorted(names[1]) == sorted(wrappers.__all__)
+    assert names[2] == ["Newton"]
     assert "\x1b" not in "".join(lines)
     assert all(line == line.rstrip() for line in lines)
     adamw = next(line for line in lines if line.startswith("adamw "))
@@ -66,6 +70,12 @@ def test_list_in_a_pipe() -> None:
 )
 def test_list_pattern(pattern: str, names: list[str]) -> None:
     assert [entry.name for entry in filters.matching(pattern)] == names
+
+
+def test_list_wrappers_and_what_is_no_rule() -> None:
+    assert run("list", "lookah").splitlines()[1].split()[0] == "lookahead"
+    assert run("list", "newton").splitlines()[0].split()[0] == "OPTIMIZER"
+    assert "lookahead" not in run("list", "--state", "<=1")
 
 
 def test_list_nothing() -> None:
@@ -132,7 +142,8 @@ def test_list_refuses(text: str) -> None:
 
 @pytest.mark.parametrize("width", [80, 100, 140])
 def test_list_on_a_terminal(width: int) -> None:
-    out = terminal(width, lambda console: page.print_list(console, list(registry.ROWS)))
+    rows, others = list(registry.ROWS), filters.others(None)
+    out = terminal(width, lambda console: page.print_list(console, rows, others))
     lines = out.splitlines()
     assert max(map(len, lines)) <= width
     assert "…" not in out

@@ -11,10 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-
-import glissade
-from glissade import curvature, registry, wrappers
+from glissade import curvature, registry
+from glissade.around import OPTIMIZERS, WRAPPERS, is_wrapper
 from glissade.describe import WHERE, Argument, Facts, arguments, definitions, facts, needs
 from glissade.diff import difference
 from glissade.docstrings import Documentation, documentation
@@ -116,7 +114,8 @@ def _guide() -> Iterator[str]:
         for entry in registry.ROWS
         if entry.bind().matrix
     ]
-    said += [f"[{cls}](#{cls.lower()}) needs a closure that returns the loss" for cls in _others()]
+    names = [other.name for other in OPTIMIZERS]
+    said += [f"[{cls}](#{cls.lower()}) needs a closure that returns the loss" for cls in names]
     yield f"**More than a gradient.** All but these do with gradients: {'; '.join(said)}."
     yield "### Evidence"
     yield (
@@ -277,32 +276,16 @@ def _wrappers() -> Iterator[str]:
         "Rule in, rule out: `glissade.Optimizer(params, lookahead(lion()))`. Their values stand in "
         'the parameter group under the wrapper\'s name: `group["lookahead_k"]`.'
     )
-    for name in sorted(wrappers.__all__, key=lambda name: not _is_wrapper(name)):
-        what = getattr(wrappers, name)
-        yield f"### {name}{'' if _is_wrapper(name) else ' (for project)'}"
-        yield from _documented(f"wrappers.{name}", what)
-
-
-def _is_wrapper(name: str) -> bool:
-    return "rule" in inspect.signature(getattr(wrappers, name)).parameters
-
-
-def _others() -> list[str]:
-    """Optimizers that are no rules: Newton's method."""
-    known = {entry.title for entry in registry.ROWS} | {"Optimizer"}
-    found = ((name, getattr(glissade, name)) for name in glissade.__all__ if name not in known)
-    return [
-        name
-        for name, cls in found
-        if isinstance(cls, type) and issubclass(cls, torch.optim.Optimizer)
-    ]
+    for other in WRAPPERS:
+        yield f"### {other.name}{'' if is_wrapper(other.name) else ' (for project)'}"
+        yield from _documented(f"wrappers.{other.name}", other.what)
 
 
 def _second_order() -> Iterator[str]:
     yield "## Second order"
-    for name in _others():
-        yield f"### {name}"
-        yield from _documented(name, getattr(glissade, name))
+    for other in OPTIMIZERS:
+        yield f"### {other.name}"
+        yield from _documented(other.name, other.what)
     for name in ("hutchinson", "gauss_newton_bartlett"):
         yield f"### {name}"
         yield from _documented(f"curvature.{name}", getattr(curvature, name))
