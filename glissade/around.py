@@ -31,6 +31,11 @@ def is_wrapper(name: str) -> bool:
     return "rule" in inspect.signature(getattr(wrappers, name)).parameters
 
 
+def find(name: str) -> Other | None:
+    """What goes by this name, in any case; None if nothing does."""
+    return next((x for x in (*WRAPPERS, *OPTIMIZERS) if x.name.lower() == name.lower()), None)
+
+
 WRAPPERS = tuple(
     Other(name, "wrappers.", getattr(wrappers, name))
     for name in sorted(wrappers.__all__, key=lambda name: not is_wrapper(name))

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from . import __version__, diff, filters, latex, page, registry
+from . import __version__, around, diff, filters, latex, page, registry
 from .checks import nearest
 from .describe import ITEMSIZE, facts
 from .registry import Entry
@@ -127,7 +127,14 @@ def show(
     Definition, defaults and whose they are, variants, state, passes over memory.
     """
     text = None
+    options = (variant, settings, as_latex, beside, kernel, assembly, leaf)
+    other = around.find(name)
+    if other is not None and not any(x is not None and x is not False for x in options):
+        _print(lambda console: page.print_other(console, other))
+        return
     try:
+        if other is not None:
+            raise ValueError(f"{other.name} is no rule of its own: show it without options")
         entry = registry.lookup(name)
         if dtype not in ITEMSIZE:
             raise ValueError(f"unknown dtype {dtype!r}; known are {', '.join(ITEMSIZE)}")

@@ -136,6 +136,26 @@ def _print_rows(console: Console, entries: Sequence[Entry]) -> None:
 # One optimizer
 
 
+def print_other(console: Console, other: Other) -> None:
+    """Everything about a wrapper, or an optimizer that is no rule."""
+    docs = documentation(other.what)
+    console.print(Text(other.title, style="bold"))
+    for note in docs.notes:
+        console.print(Text(note))
+    for head, text in (("Definition, as documented", docs.formula), ("Source", docs.source)):
+        if text:
+            heading(console, head)
+            paragraph(console, text)
+    if docs.args:
+        heading(console, "Arguments")
+        console.print(grid([(names, text) for names, text in docs.args.items()]))
+    if docs.when:
+        heading(console, "When")
+        paragraph(console, f"{docs.when} {docs.not_when}".rstrip())
+    heading(console, "Use")
+    lines(console, ["import glissade", f"glissade.{other.home}{other.name}(...)"])
+
+
 def print_show(console: Console, entry: Entry, given: Mapping[str, Any], dtype: str) -> None:
     """Everything about one row of the registry."""
     rule = entry.bind(**given)

@@ -307,6 +307,11 @@ def names() -> tuple[str, ...]:
     return tuple(_by_name())
 
 
+def compiled() -> tuple[Entry, ...]:
+    """The rows whose rules are compiled: all but those on matrices."""
+    return tuple(row for row in ROWS if not row.rule().matrix)
+
+
 def entries() -> tuple[Entry, ...]:
     """The rows that are optimizers of their own, not presets of another."""
     return tuple(row for row in ROWS if not row.preset)

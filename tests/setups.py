@@ -124,7 +124,7 @@ class Setup:
 def setups() -> list[Setup]:
     """All of them."""
     made = []
-    for row in registry.ROWS:
+    for row in registry.compiled():
         default = row.rule().hyper
         takes_decay = "decay" in default
         variants = tuple(row.variants) or tuple(filter(None, [default.get("variant")]))

@@ -78,6 +78,14 @@ def test_list_wrappers_and_what_is_no_rule() -> None:
     assert "lookahead" not in run("list", "--state", "<=1")
 
 
+@pytest.mark.parametrize("name", [*wrappers.__all__, "newton"])
+def test_show_what_is_no_rule(name: str) -> None:
+    out = run("show", name)
+    assert "Use" in out
+    assert f"glissade.{'Newton' if name == 'newton' else f'wrappers.{name}'}(...)" in out
+    assert "show it without options" in run("show", name, "--kernel", code=2)
+
+
 def test_list_nothing() -> None:
     assert "no optimizer matches 'lionn'; did you mean 'lion'?" in run("list", "lionn", code=1)
     out = run("list", "lion", "--state", "<1", "--bytes", ">=28.5", code=1)

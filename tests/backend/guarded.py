@@ -131,4 +131,4 @@ def main(names: Sequence[str]) -> None:
 if __name__ == "__main__":
     torch.utils.deterministic.fill_uninitialized_memory = True
     torch.use_deterministic_algorithms(True)
-    main(sys.argv[1:] or registry.names())
+    main(sys.argv[1:] or [row.name for row in registry.compiled()])
