@@ -51,19 +51,23 @@ def ours(rule: Rule, backend: str, kinds: Kinds) -> list[list[np.ndarray]]:
     return seen
 
 
-def theirs(oracle: Any, kinds: Kinds, *, fed: bool) -> list[list[np.ndarray]]:
+def theirs(oracle: Any, kinds: Kinds, *, every: int) -> list[list[np.ndarray]]:
     params = [p.numpy() for p in start(kinds)]
     seen = []
     for t in range(1, STEPS + 1):
         grads = [g.numpy() for g in gradients(kinds, t)]
-        more = {"curvature": [curvature(shape).numpy() for shape, _, _ in kinds]} if fed else {}
+        more = (
+            {"curvature": [curvature(shape).numpy() for shape, _, _ in kinds]}
+            if every and (t - 1) % every == 0
+            else {}
+        )
         params = oracle.step(params, grads, LR * rate(t), **more)
         seen.append(params)
     return seen
 
 
 def compare(rule: Rule, oracle: Stepper, kinds: Kinds) -> None:
-    wanted = theirs(oracle, kinds, fed=bool(rule.inputs))
+    wanted = theirs(oracle, kinds, every=rule.hyper["k"] if rule.inputs else 0)
     for backend in ("eager",) if rule.matrix else ("eager", "cpu"):
         got = ours(rule, backend, kinds)
         largest = [np.max(np.abs(p.numpy())) for p in start(kinds)]
