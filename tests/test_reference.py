@@ -43,6 +43,14 @@ def test_the_file_is_what_the_tool_writes(tool: ModuleType, text: str) -> None:
     assert written, "docs/optimizers.md is out of date: run `python tools/reference.py`"
 
 
+def test_the_readme_lists_what_there_is(tool: ModuleType) -> None:
+    found = tool.README.read_text(encoding="utf-8")
+    written = tool.readme(found) == found
+    assert written, "README.md is out of date: run `python tools/reference.py`"
+    with pytest.raises(ValueError, match="0 lines"):
+        tool.readme("nothing")
+
+
 def test_it_says_the_same_twice(text: str) -> None:
     assert _tool().reference() == text
 

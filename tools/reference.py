@@ -1,4 +1,5 @@
-"""Writes docs/optimizers.md: the registry as a reference, with a guide to which one to take.
+"""Writes docs/optimizers.md: the registry as a reference, with a guide to which one to take; and
+the README's lines that list what there is.
 
 Equations, states and costs are those of the rules; words are those of their documentation. Only
 `EVIDENCE` and the guide's own sentences stand here.
@@ -7,6 +8,7 @@ Equations, states and costs are those of the rules; words are those of their doc
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,9 @@ from glissade.render import Mathematics
 from glissade.statements import short
 from glissade.terminal import SIGNS
 
-PATH = Path(__file__).parents[1] / "docs" / "optimizers.md"
+ROOT = Path(__file__).parents[1]
+PATH = ROOT / "docs" / "optimizers.md"
+README = ROOT / "README.md"
 
 # What papers of the registry report of their own methods, as their abstracts put it.
 EVIDENCE: tuple[tuple[str, str, str], ...] = (
@@ -81,6 +85,29 @@ def reference() -> str:
         *_second_order(),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def readme(text: str) -> str:
+    """The README with its lists of optimizers and of wrappers as they are now."""
+    titles = dict.fromkeys(entry.title for entry in registry.ROWS)
+    around = [other.name for other in WRAPPERS if is_wrapper(other.name)]
+    onto = [other.name for other in WRAPPERS if not is_wrapper(other.name)]
+    for head, said in (
+        ("optimizers", _code(*titles, *(other.name for other in OPTIMIZERS))),
+        (
+            "around any of them",
+            f"`glissade.wrappers`: {_code(*around)} (`project` onto {_code(*onto)}), as in "
+            "`glissade.Optimizer(params, lookahead(lion()))`",
+        ),
+    ):
+        text, count = re.subn(rf"^\| {head} \|.*$", f"| {head} | {said} |", text, flags=re.M)
+        if count != 1:
+            raise ValueError(f"README.md has {count} lines that begin with '| {head} |': wanted 1")
+    return text
+
+
+def _code(*words: str) -> str:
+    return " ".join(f"`{word}`" for word in words)
 
 
 # The guide
@@ -332,3 +359,4 @@ def _markdown_table(head: Iterable[str], cells: Iterable[Iterable[str]]) -> str:
 
 if __name__ == "__main__":
     PATH.write_text(reference(), encoding="utf-8")
+    README.write_text(readme(README.read_text(encoding="utf-8")), encoding="utf-8")

@@ -39,8 +39,8 @@ def adabelief(
     Raises:
         ValueError: a value out of range.
 
-    Reach for it where Adam is used and gradients are steady. It is sensitive to eps: keep the
-    default unless you search over it.
+    Reach for it where Adam is used and gradients are steady. Not with Adam's eps: it stands for
+    something else here, and the default is much smaller.
 
     >>> import glissade
     >>> glissade.rules.adabelief().hyper["eps"]

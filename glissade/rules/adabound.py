@@ -57,8 +57,8 @@ def adabound(
     Raises:
         ValueError: a value out of range.
 
-    Reach for it to begin like Adam and generalize like SGD without a switch by hand. final_lr
-    needs the search that SGD's lr would.
+    Reach for it to begin like Adam and generalize like SGD without a switch by hand. Not to be
+    spared a search: final_lr needs the one that SGD's lr would.
 
     >>> import glissade
     >>> glissade.rules.adabound().hyper["final_lr"]
@@ -93,7 +93,8 @@ def amsbound(
     Raises:
         ValueError: a value out of range.
 
-    Reach for it where AdaBound's early steps are too large.
+    Reach for it where AdaBound's early steps are too large. Not before AdaBound: it holds one more
+    number for each element.
 
     >>> import glissade
     >>> glissade.rules.amsbound().name

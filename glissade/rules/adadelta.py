@@ -39,8 +39,8 @@ def adadelta(
     Raises:
         ValueError: a value out of range.
 
-    Reach for it when no learning rate may be tuned. It starts slowly, and a tuned Adam is mostly
-    ahead of it.
+    Reach for it when no learning rate may be tuned. Not where one may: it starts slowly, and a
+    tuned Adam is mostly ahead of it.
 
     >>> import glissade
     >>> glissade.rules.adadelta().hyper["lr"]

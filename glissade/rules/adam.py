@@ -64,7 +64,8 @@ def adam(
     Raises:
         ValueError: a value out of range.
 
-    Reach for it as a first try on almost anything. With weight decay take `adamw`.
+    Reach for it as a first try on almost anything. Not with weight decay: its l2 is divided
+    by the gradient's size; take `adamw`.
 
     >>> import glissade
     >>> glissade.rules.adam(lr=3e-4).hyper["betas"]
@@ -99,6 +100,7 @@ def adamw(
         ValueError: a value out of range.
 
     Reach for it to train transformers, and wherever Adam would do and weights should shrink.
+    Not where two numbers of state an element are too many: Lion holds one, Adafactor hardly any.
 
     >>> import glissade
     >>> glissade.rules.adamw(lr=3e-4, weight_decay=0.1).hyper["decay"]

@@ -49,8 +49,8 @@ def adamax(
     Raises:
         ValueError: a value out of range, or one that the variant has no use for.
 
-    Reach for it when gradients have rare outliers, embeddings for instance. Elsewhere Adam is the
-    better known.
+    Reach for it when gradients have rare outliers, embeddings for instance. Not elsewhere:
+    Adam is the better known.
 
     >>> import glissade
     >>> glissade.rules.adamax().hyper["lr"]

@@ -47,6 +47,7 @@ def adamod(
         ValueError: a value out of range.
 
     Reach for it instead of a warm-up for Adam: the average starts at 0, so that rates grow slowly.
+    Not beside a warm-up, and not where memory is short: it holds three numbers for each element.
 
     >>> import glissade
     >>> glissade.rules.adamod().hyper["beta3"]

@@ -57,9 +57,9 @@ def amsgrad(
     Raises:
         ValueError: a value out of range, or one that the variant has no use for.
 
-    Reach for it where Adam fails to settle on convex or online problems. On deep networks the
-    difference is rarely seen. Its projection onto a box is `wrappers.project`: on a box the
-    weighted projection is the plain one.
+    Reach for it where Adam fails to settle on convex or online problems. Not for deep
+    networks: the difference is rarely seen there. Its projection onto a box is `wrappers.project`:
+    on a box the weighted projection is the plain one.
 
     >>> import glissade
     >>> glissade.rules.amsgrad().hyper["variant"]

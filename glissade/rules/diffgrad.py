@@ -48,8 +48,8 @@ def diffgrad(
     Raises:
         ValueError: a value out of range.
 
-    Reach for it where Adam overshoots a minimum. It keeps one number more for each element than
-    Adam; and where gradients are small it is Adam at half the rate.
+    Reach for it where Adam overshoots a minimum. Not where memory is short: it holds one number
+    more for each element than Adam, and where gradients are small it is Adam at half the rate.
 
     >>> import glissade
     >>> glissade.rules.diffgrad().hyper["variant"]

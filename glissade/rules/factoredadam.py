@@ -50,7 +50,7 @@ def factoredadam(
         ValueError: a value out of range.
 
     Reach for it to see what factoring alone does, or for the least state with a plain learning
-    rate. Adafactor adds what makes it train large models.
+    rate. Not for large models: Adafactor adds the clip and the scale that train them.
 
     >>> import glissade
     >>> glissade.rules.factoredadam().hyper["beta2"]

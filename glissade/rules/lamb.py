@@ -46,8 +46,8 @@ def lamb(
     Raises:
         ValueError: a value out of range.
 
-    Reach for it to keep accuracy at batches of many thousands. At small batches AdamW does as
-    well and is simpler.
+    Reach for it to keep accuracy at batches of many thousands. Not with small ones: AdamW does as
+    well there and is simpler.
 
     >>> import glissade
     >>> glissade.rules.lamb(lr=2e-3, weight_decay=0.01).name

@@ -55,7 +55,8 @@ def nadam(
     Raises:
         ValueError: a value out of range, or one that the variant has no use for.
 
-    Reach for it where Adam is used and a little speed early on is worth a try.
+    Reach for it where Adam is used and a little speed early on is worth a try. Not with another
+    schedule of the momentum: it has one of its own.
 
     >>> import glissade
     >>> glissade.rules.nadam().hyper["momentum_decay"]

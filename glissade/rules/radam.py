@@ -54,7 +54,8 @@ def radam(
     Raises:
         ValueError: a value out of range.
 
-    Reach for it when Adam needs a warm-up that you do not want to tune.
+    Reach for it when Adam needs a warm-up that you do not want to tune. Not beside a warm-up: it
+    is one already.
 
     >>> import glissade
     >>> glissade.rules.radam(variant="paper").hyper["variant"]

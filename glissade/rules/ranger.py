@@ -41,8 +41,8 @@ def ranger(
     Raises:
         ValueError: a value out of range.
 
-    Reach for it when a robust default matters more than the last percent; it holds one number per
-    element more than Adam.
+    Reach for it when a robust default matters more than the last percent. Not where memory is
+    short: it holds one number more for each element than Adam.
 
     >>> import glissade
     >>> glissade.rules.ranger().hyper["lookahead_k"]
@@ -85,7 +85,7 @@ def ralamb(
     Raises:
         ValueError: a value out of range.
 
-    Reach for it where LAMB's early steps are unstable.
+    Reach for it where LAMB's early steps are unstable. Not beside a warm-up, which LAMB does with.
 
     >>> import glissade
     >>> glissade.rules.ralamb().name
@@ -120,7 +120,8 @@ def rangerlars(
     Raises:
         ValueError: a value out of range.
 
-    Reach for it when Ralamb's weights swing.
+    Reach for it when Ralamb's weights swing. Not where memory is short: its slow weights are a
+    third number for each element.
 
     >>> import glissade
     >>> glissade.rules.rangerlars().hyper["lookahead_alpha"]

@@ -63,7 +63,7 @@ def rmsprop(
         ValueError: a value out of range, or one that the variant has no use for.
 
     Reach for it in reinforcement learning and recurrent networks, where much tuning exists for it.
-    Elsewhere Adam starts better.
+    Not elsewhere: Adam starts better.
 
     >>> import glissade
     >>> glissade.rules.rmsprop(lr=1e-3, centered=True).hyper["alpha"]

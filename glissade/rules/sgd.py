@@ -101,7 +101,8 @@ def sgdw(
     Raises:
         ValueError: a value out of range; nesterov without momentum.
 
-    Reach for it when lr and decay are to be tuned apart from each other.
+    Reach for it when lr and decay are to be tuned apart from each other. Not to move SGD's settings
+    over as they are: the same λ shrinks differently with momentum.
 
     >>> import glissade
     >>> glissade.rules.sgdw(lr=0.1, momentum=0.9, decay="independent").name

@@ -33,6 +33,7 @@ def signum(
         ValueError: a value out of range.
 
     Reach for it where gradients are sent between machines as one bit each, or as Lion with one β.
+    Not with small batches: where noise decides the sign, every element still moves by lr.
 
     >>> import glissade
     >>> glissade.rules.signum().hyper["momentum"]
