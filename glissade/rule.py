@@ -13,9 +13,10 @@ and picks a specialised kernel; for conditions on data there is `where`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -25,9 +26,10 @@ from .ops import OPS, Asked, working
 
 __all__ = [
     "Rule", "RuleError", "State", "clip", "exp", "isfinite", "log", "machine_eps", "maximum",
-    "mean", "minimum", "norm", "rms", "sign", "sqrt", "total", "where",
+    "mean", "minimum", "norm", "rms", "sign", "sqrt", "total", "where", "wrapper",
 ]  # fmt: skip
 
+Wrapper = TypeVar("Wrapper", bound=Callable[..., "Rule"])
 Value = Any  # a Node, a tensor or a number: what flows through a rule
 
 
@@ -307,6 +309,23 @@ class Rule:
             decays=self.decays and not whole,
             before=before or (None if whole else self.before),
         )
+
+
+def wrapper(function: Wrapper) -> Wrapper:
+    """Decorates a function from rule to rule: what is no rule is refused by name."""
+
+    @functools.wraps(function)
+    def checked(rule: Rule, *args: Any, **kwargs: Any) -> Rule:
+        if not isinstance(rule, Rule):
+            given = rule.__name__ if isinstance(rule, type) else type(rule).__name__
+            name = function.__name__
+            raise TypeError(
+                f"{name} wraps a rule, not {given}: give {name}(glissade.rules.adam(...)) to "
+                "glissade.Optimizer"
+            )
+        return function(rule, *args, **kwargs)
+
+    return cast(Wrapper, checked)
 
 
 DECAYS: dict[str, Callable[[Any, Any], Value]] = {

@@ -16,7 +16,7 @@ from tests.oracles.installed import INSTALLED
 from tests.oracles.transcriptions import Stepper, make
 from tests.setups import Setup, setups
 
-LR, STEPS = 0.01, 25
+LR, STEPS, STRICT = 0.01, 50, 25
 SHAPES: list[Shape] = [(), (5,), (1, 7), (7, 1), (4, 6), (2, 3, 5), (3, 2, 4, 3)]
 Kinds = tuple[tuple[Shape, float, float], ...]  # shape, size of the parameter, of its gradient
 EACH: Kinds = (
@@ -76,7 +76,9 @@ def compare(rule: Rule, oracle: Stepper, kinds: Kinds) -> None:
                 largest[i] = max(largest[i], np.max(np.abs(y)))
                 where = f"{backend}, step {t}, {kinds[i]}"
                 atol = 1e-14 * largest[i]  # near 0 there is only what is left of larger numbers
-                np.testing.assert_allclose(x, y, rtol=1e-10, atol=atol, err_msg=where)
+                # Tiny parameters under l2 are their own gradients: rounding grows with the steps.
+                rtol = 1e-10 if t <= STRICT else 1e-9
+                np.testing.assert_allclose(x, y, rtol=rtol, atol=atol, err_msg=where)
 
 
 def shapes_of(kinds: Kinds) -> list[Shape]:

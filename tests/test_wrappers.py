@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import hypothesis.strategies as st
 import pytest
 import torch
@@ -9,7 +11,7 @@ from hypothesis import given
 from torch import Tensor
 
 import glissade
-from glissade import Optimizer, Rule, registry, rules, wrappers
+from glissade import Optimizer, Rule, around, registry, rules, wrappers
 
 SHAPES = [(7, 5), (11,), (), (3, 4, 2, 2)]
 BASES = [
@@ -134,6 +136,18 @@ def test_proposition_2() -> None:
         for x in torch.logspace(-3, 3, 61).tolist()
     )
     assert nearest > 1e-2
+
+
+@pytest.mark.parametrize("name", [x for x in wrappers.__all__ if around.is_wrapper(x)])
+@pytest.mark.parametrize("given", [glissade.Newton, rules.adam, object()], ids=str)
+def test_what_is_no_rule_is_refused(name: str, given: Any) -> None:
+    """Other libraries wrap optimizers: that must not end in an AttributeError."""
+    said = r" wraps a rule, not (Newton|function|object): give \w+\(glissade.rules.adam\(...\)\)"
+    with pytest.raises(TypeError, match=name + said):
+        getattr(wrappers, name)(given)
+    optimizer = glissade.Adam([torch.nn.Parameter(torch.ones(2))])
+    with pytest.raises(TypeError, match=f"{name} wraps a rule, not Adam"):
+        getattr(wrappers, name)(optimizer)
 
 
 def test_names_that_collide_are_refused() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ..rule import After, Rule, State, Update, decayed
+from ..rule import After, Rule, State, Update, decayed, wrapper
 
 
 def _accumulate(inner: Update, p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
@@ -22,6 +22,7 @@ def _after(inner: After, p: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     return inner(p, s, t / h.accumulate_n, h)
 
 
+@wrapper
 def accumulate(rule: Rule, n: int) -> Rule:
     """Take one step every n gradients, with their mean.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ..rule import Rule, State, Update, maximum, mean, where
+from ..rule import Rule, State, Update, maximum, mean, where, wrapper
 
 
 def _cautious(inner: Update, p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
@@ -14,6 +14,7 @@ def _cautious(inner: Update, p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[An
     return d * mask / maximum(mean(mask), 1e-3), new
 
 
+@wrapper
 def cautious(rule: Rule) -> Rule:
     """Leave out the elements of a step that go against the present gradient.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ..rule import Rule, State, Update, mean
+from ..rule import Rule, State, Update, mean, wrapper
 
 
 def _centralize(inner: Update, p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
@@ -14,6 +14,7 @@ def _centralize(inner: Update, p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[
     return inner(p, g, s, t, h)
 
 
+@wrapper
 def centralize(rule: Rule) -> Rule:
     """Give the rule gradients whose mean over each output is 0 (tensors of 2 or more dimensions).
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ..rule import Before, Rule, minimum, norm
+from ..rule import Before, Rule, minimum, norm, wrapper
 
 
 def _clip(inner: Before | None, p: Any, g: Any, t: Any, h: Any) -> Any:
@@ -14,6 +14,7 @@ def _clip(inner: Before | None, p: Any, g: Any, t: Any, h: Any) -> Any:
     return g if inner is None else inner(p, g, t, h)
 
 
+@wrapper
 def clip_norm(rule: Rule, max_norm: float) -> Rule:
     """Scale all gradients down together where their common norm is over max_norm.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ..rule import After, Rule, State
+from ..rule import After, Rule, State, wrapper
 
 
 def _average(inner: After | None, p: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
@@ -19,6 +19,7 @@ def _average(inner: After | None, p: Any, s: Any, t: Any, h: Any) -> tuple[Any, 
     return p, new | State(ema_average=average)
 
 
+@wrapper
 def ema(rule: Rule, decay: float = 0.999) -> Rule:
     """Keep a moving average of the parameters, for evaluation.
 

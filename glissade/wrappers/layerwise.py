@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ..rule import Rule, State, Update, clip, decayed, norm, where
+from ..rule import Rule, State, Update, clip, decayed, norm, where, wrapper
 
 
 def trust(p: Any, d: Any, phi_bounds: Any, scale: Any = 1.0) -> Any:
@@ -20,6 +20,7 @@ def _layerwise(inner: Update, p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[A
     return trust(p, d, h.layerwise_phi_bounds, h.lr) * d, new
 
 
+@wrapper
 def layerwise(rule: Rule, phi_bounds: tuple[float, float] | None = None) -> Rule:
     """Scale each tensor's step d to lr times the norm of the tensor.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ..rule import After, Rule, State, Update
+from ..rule import After, Rule, State, Update, wrapper
 
 
 def _remember(inner: Update, p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
@@ -24,6 +24,7 @@ def _sync(inner: After | None, p: Any, s: Any, t: Any, h: Any) -> tuple[Any, Sta
     return p, new
 
 
+@wrapper
 def lookahead(rule: Rule, k: int = 5, alpha: float = 0.5) -> Rule:
     """Every k steps go back to a share alpha of the way that the rule went.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..rule import After, Rule, State, clip, machine_eps, norm, where
+from ..rule import After, Rule, State, clip, machine_eps, norm, where, wrapper
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ def _project(
     return onto(p, h), new
 
 
+@wrapper
 def project(rule: Rule, onto: Region) -> Rule:
     """After each step move every tensor to the nearest point of a set.
 

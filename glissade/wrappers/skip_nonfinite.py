@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ..rule import Rule, isfinite, total, where
+from ..rule import Rule, isfinite, total, where, wrapper
 
 
 def _all_finite(p: Any, g: Any, t: Any, h: Any) -> Any:
     return total(where(isfinite(g), 0.0, 1.0), per="all") == 0
 
 
+@wrapper
 def skip_nonfinite(rule: Rule) -> Rule:
     """Leave out a step if any element of any gradient is infinite or NaN.
 
