@@ -26,6 +26,14 @@ def plain(x: Any) -> Any:
     return x.item() if hasattr(x, "item") else x
 
 
+def without_numbers(x: Any) -> Any:
+    """x with 0 for every number in it: what is left may choose a kernel."""
+    x = plain(x)
+    if isinstance(x, tuple):
+        return tuple(map(without_numbers, x))
+    return 0 if is_number(x) else x
+
+
 def _at_least(low: float) -> Callable[[Any], bool]:
     return lambda x: is_number(x) and math.isfinite(x) and x >= low
 

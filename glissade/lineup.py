@@ -63,10 +63,14 @@ class LineUp:
             return True
         if self._steps.data_ptr() != self._steps_at or len(groups) != len(self._were):
             return True
-        for group, (was, params, choose, choices) in zip(groups, self._were):  # noqa: B905 - speed
+        for i, (group, (was, params, choose, choices)) in enumerate(zip(groups, self._were)):  # noqa: B905 - speed
             now = group["params"]
-            if group is not was or choose(group) != choices or len(now) != len(params):
+            if group is not was or len(now) != len(params):
                 return True
+            if (chosen := choose(group)) != choices:
+                if checks.without_numbers(chosen) != checks.without_numbers(choices):
+                    return True
+                self._were[i] = (was, params, choose, chosen)
             if not all(map(operator.is_, now, params)):
                 return True
         return False

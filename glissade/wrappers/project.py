@@ -22,6 +22,12 @@ class Region:
     onto: Callable[[Any, Any], Any]  # (p, h) -> the nearest point of the set
     matrix: bool = False  # whether it sorts, or the like: on torch's tensors alone
 
+    def __repr__(self) -> str:
+        values = (
+            x for _, value in self.hyper for x in (value if isinstance(value, tuple) else [value])
+        )
+        return f"{self.name}({', '.join(f'{x:g}' for x in values)})"
+
 
 def _box(p: Any, h: Any) -> Any:
     return clip(p, *h.project_box)
