@@ -100,6 +100,14 @@ class Node:
             )
         return self.graph.decide(self)
 
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "item":  # asked for by Python and by checks
+            raise AttributeError(name)
+        raise RuleError(
+            f"a rule asked a value for {name!r}, which torch's tensors may have: a rule runs on "
+            "symbols, with operators and the functions of glissade.rule"
+        )
+
     def __float__(self) -> float:
         raise RuleError("a rule may not turn its values into Python numbers: it runs on symbols")
 

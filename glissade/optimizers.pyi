@@ -5,7 +5,7 @@ from typing import Any
 
 from .optimizer import Optimizer
 
-__all__ = ["SGD", "SGDW", "Adagrad", "RMSprop", "Adam", "AdamW", "Lion", "RAdam", "Adadelta", "Adamax", "NAdam", "AMSGrad", "AdaBelief", "AdaBound", "AMSBound", "AdaMod", "DiffGrad", "Signum", "LARS", "LAMB", "Adafactor", "FactoredAdam", "Sophia", "AdagradFull", "Yogi", "Ranger", "Ralamb", "RangerLARS"]
+__all__ = ["SGD", "SGDW", "Adagrad", "RMSprop", "Adam", "AdamW", "Lion", "RAdam", "Adadelta", "Adamax", "NAdam", "AMSGrad", "AdaBelief", "AdaBound", "AMSBound", "AdaMod", "DiffGrad", "Signum", "LARS", "LAMB", "Adafactor", "FactoredAdam", "Sophia", "AdagradFull", "Yogi", "ADOPT", "Ranger", "Ralamb", "RangerLARS"]
 
 class SGD(Optimizer):
     def __init__(
@@ -490,6 +490,24 @@ class Yogi(Optimizer):
         initial_accumulator: float = 1e-06,
         weight_decay: float = 0.0,
         decay: str = "l2",
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        backend: str | None = None,
+    ) -> None: ...
+
+class ADOPT(Optimizer):
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.001,
+        *,
+        betas: tuple[float, float] = (0.9, 0.9999),
+        eps: float = 1e-06,
+        weight_decay: float = 0.0,
+        decay: str = "decoupled",
         maximize: bool = False,
         capturable: bool = False,
         differentiable: bool = False,

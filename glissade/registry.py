@@ -280,6 +280,15 @@ ROWS: tuple[Entry, ...] = (
               "gradient.",
               "pytorch_optimizer starts m, too, at the accumulator's initial value.",
           )),
+    Entry("adopt", "ADOPT", rules.adopt,
+          Paper("ADOPT: modified Adam can converge with any β₂ with the optimal rate",
+                "Taniguchi et al.", 2024, "arXiv:2411.02853"),
+          disagreements=(
+              "pytorch_optimizer clips at t^¼ instead of (t − 1)^¼: one step ahead of the "
+              "authors' code and of Optax.",
+              "The released code leaves a decoupled decay out of the first step, which only sets "
+              "v; here every step decays.",
+          )),
     Entry("ranger", "Ranger", rules.ranger,
           Paper("Ranger: a synergistic optimizer", "Wright", 2019,
                 "github.com/lessw2020/Ranger-Deep-Learning-Optimizer"),

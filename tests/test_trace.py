@@ -205,3 +205,11 @@ def test_a_reduction_over_a_matrix_goes_by_rows() -> None:
     assert set(sums) == {
         ("sumsq", *rows), ("sum", *rows), ("sum", *matrices), ("sum", Kind.MATRIX, Kind.SLICE)
     }  # fmt: skip
+
+
+def test_methods_of_tensors_are_refused() -> None:
+    def rule(p: Any, g: Any, s: Any, t: Any, h: Any) -> Any:
+        return h.lr * g.clamp(-1, 1), State()
+
+    with pytest.raises(RuleError, match=r"a rule asked a value for 'clamp'.*functions of glissade"):
+        traced(rule)

@@ -9,6 +9,7 @@ from .adagradfull import adagradfull
 from .adam import adam, adamw
 from .adamax import adamax
 from .adamod import adamod
+from .adopt import adopt
 from .amsgrad import amsgrad
 from .diffgrad import diffgrad
 from .factoredadam import factoredadam
@@ -26,7 +27,7 @@ from .yogi import yogi
 
 __all__ = [
     "adabelief", "adabound", "adadelta", "adafactor", "adagrad", "adagradfull", "adam", "adamax",
-    "adamod", "adamw", "amsbound", "amsgrad", "diffgrad", "factoredadam", "lamb", "lars", "lion",
-    "nadam", "radam", "ralamb", "ranger", "rangerlars", "rmsprop", "sgd", "sgdw", "signum",
+    "adamod", "adamw", "adopt", "amsbound", "amsgrad", "diffgrad", "factoredadam", "lamb", "lars",
+    "lion", "nadam", "radam", "ralamb", "ranger", "rangerlars", "rmsprop", "sgd", "sgdw", "signum",
     "sophia", "yogi",
 ]  # fmt: skip

@@ -125,6 +125,7 @@ DISAGREEMENTS: list[Disagreement] = [
     kozistr("AdaMod", "Its default betas are (0.9, 0.99, 0.9999); beta3 is the third of them."),
     kozistr("SignSGD, NaN", "torch.sign(NaN) = 0: with a NaN in the momentum it stands still."),
     kozistr("Yogi", "Starts m, too, at the accumulator's initial value."),
+    kozistr("ADOPT", "Clips at t^(1/4), one step ahead of the definition's (t - 1)^(1/4)."),
     kozistr(
         "LARS",
         "Scalars and vectors take a plain momentum step without decay; no eps; lr is outside the "

@@ -222,6 +222,21 @@ def yogi(p: Array, g: Array, s: State, t: int, h: SimpleNamespace) -> Any:
     return h.lr * m_hat / (np.sqrt(v_hat) + h.eps)
 
 
+@rule("paper", decay="decoupled", betas=(0.9, 0.9999), eps=1e-6)
+def adopt(p: Array, g: Array, s: State, t: int, h: SimpleNamespace) -> Any:
+    """Taniguchi et al. 2024, Algorithm 2. Its steps count from 0, and step 0 only sets v."""
+    beta1, beta2 = h.betas
+    step = t - 1
+    if step == 0:
+        s["v"] = np.square(g)
+        return np.zeros_like(g)
+    limit = math.sqrt(math.sqrt(step))
+    normed = np.clip(g / np.maximum(np.sqrt(s["v"]), h.eps), -limit, limit)
+    s["m"] = beta1 * s["m"] + (1 - beta1) * normed
+    s["v"] = beta2 * s["v"] + (1 - beta2) * np.square(g)
+    return h.lr * s["m"]
+
+
 # ------------------------------------------------------------------ factored, second order
 
 

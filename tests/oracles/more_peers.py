@@ -166,6 +166,10 @@ def more_kozistr_cases() -> Iterator[Case]:
             before_step(kozistr("DiffGrad", **OTHER, **how), corrected_root),
         )
         yield case(f"SignSGD-{decay}", "signum", decayed, kozistr("SignSGD", **how))
+        for id, options in {"default": {}, "other": OTHER}.items():
+            # It clips at (step + 1)^(1/4), steps counted from 0.
+            make = kozistr("ADOPT", clip_lambda=lambda t: (t - 1) ** 0.25, **options, **how)
+            yield case(f"ADOPT-{id}-{decay}", "adopt", decayed | options, make)
         # Its clip is at p and it has no gamma: lr/gamma with p = gamma is the definition.
         for id, gamma, eps in (("default", 0.05, 1e-12), ("other", 0.2, 1e-4)):
             make = kozistr(
@@ -247,6 +251,8 @@ def more_optax_cases() -> Iterator[Case]:
         "signum": ("signum", {"momentum": 0.8},
                    lambda o, now: o.chain(o.ema(0.8, debias=False), o.scale_by_sign())),
         "yogi": ("yogi", betas | {"initial_accumulator": 1e-4}, yogi),
+        "adopt-default": ("adopt", {}, lambda o, now: o.contrib.scale_by_adopt()),
+        "adopt-other": ("adopt", betas, lambda o, now: o.contrib.scale_by_adopt(b1, b2, eps)),
     }  # fmt: skip
     for variant in ("paper", "inside", "optax"):
         for beta1_decay in (1.0, 0.9)[: 1 if variant == "optax" else 2]:

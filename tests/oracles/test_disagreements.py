@@ -54,6 +54,16 @@ def test_pytorch_optimizer() -> None:
     moved = 0.1 * 9e-6 / (math.sqrt(1e-3) + 1e-3)  # m_hat = 0.9*1e-6/0.1, v_hat = 1e-6/0.001
     assert theirs("Yogi", [1.0], [0.0]) == pytest.approx([1 - moved], rel=1e-14)
     assert ours("yogi", [1.0], [0.0]) == [1.0]
+    # The second gradient is clipped at 2^(1/4), not at 1.
+    param = torch.tensor([1.0], dtype=torch.float64)
+    optimizer, oracle = package.ADOPT([param], lr=0.1), make("adopt", [()], lr=0.1)
+    mine = [np.array(1.0)]
+    for g in (1.0, 9.0):
+        param.grad = torch.tensor([g], dtype=torch.float64)
+        optimizer.step()
+        mine = oracle.step(mine, [np.array(g)])
+    assert param.item() == pytest.approx(1 - 0.01 * 2**0.25)
+    assert mine == [pytest.approx(1 - 0.01)]
     assert theirs("LARS", [3.0, 4.0], [1.0, 1.0]) == pytest.approx([2.9, 3.9])
     step = 0.1 * 1e-3 * 5 / math.sqrt(2)
     official = {"variant": "official", "eps": 0.0}

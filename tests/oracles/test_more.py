@@ -118,6 +118,12 @@ SCALARS: list[tuple[str, dict[str, Any], list[float], list[float]]] = [
      [1 - 1 / 30, 1 - 1 / 30 - 0.2 / (4 / ROOT7 + 1)]),
     ("yogi", HALF1 | {"initial_accumulator": 1.25}, [1, 1],
      [1 - 1 / 30, 1 - 1 / 30 - 0.2 / (4 / ROOT7 + 1)]),
+    # v = 4, 0.75*4 + 9 = 12; 6/2 is clipped to 1, 3 is under sqrt(12)*2^(1/4): m = 0.5, ...
+    ("adopt", HALF, [2, 6, 3],
+     [1.0, 0.9, 0.9 - 0.2 * (0.25 + 0.5 * 3 / math.sqrt(12))]),
+    ("adopt", HALF, [2, -6, -30], [1.0, 1.1, 1.15 + 0.1 * 2**0.25]),  # clipped at -1, -2^(1/4)
+    ("adopt", HALF | {"eps": 8.0}, [2, 4], [1.0, 0.95]),  # 4/8
+    ("adopt", HALF | {"weight_decay": 0.5}, [2, 6], [0.95, 0.95 - 0.1 - 0.095]),
     ("factoredadam", {"beta2": 0.75, "eps": 1.0}, [2, 5], [1 - 1 / 15, 1 - 1 / 15 - 0.2]),
     ("factoredadam", {"eps": 0.0}, [0], [1.0]),
 ]  # fmt: skip
