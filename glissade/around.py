@@ -10,6 +10,7 @@ from typing import Any
 from . import wrappers
 from .docstrings import documentation
 from .newton import Newton
+from .restarts import SGDWR, AdamWR
 
 
 @dataclass(frozen=True)
@@ -40,4 +41,6 @@ WRAPPERS = tuple(
     Other(name, "wrappers.", getattr(wrappers, name))
     for name in sorted(wrappers.__all__, key=lambda name: not is_wrapper(name))
 )
-OPTIMIZERS = (Other("Newton", "", Newton),)
+SECOND_ORDER = (Other("Newton", "", Newton),)
+RESTARTS = (Other("AdamWR", "", AdamWR), Other("SGDWR", "", SGDWR))
+OPTIMIZERS = SECOND_ORDER + RESTARTS

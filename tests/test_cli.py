@@ -43,7 +43,7 @@ def test_list_in_a_pipe() -> None:
     names = [[line.split()[0] for line in table.splitlines()[1:]] for table in tables]
     assert names[0] == list(registry.names())
     assert sorted(names[1]) == sorted(wrappers.__all__)
-    assert names[2] == ["Newton"]
+    assert names[2] == ["Newton", "AdamWR", "SGDWR"]
     assert "\x1b" not in "".join(lines)
     assert all(line == line.rstrip() for line in lines)
     adamw = next(line for line in lines if line.startswith("adamw "))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from glissade import curvature, registry
-from glissade.around import OPTIMIZERS, WRAPPERS, is_wrapper
+from glissade.around import OPTIMIZERS, RESTARTS, SECOND_ORDER, WRAPPERS, is_wrapper
 from glissade.describe import WHERE, Argument, Facts, arguments, definitions, facts, needs
 from glissade.diff import difference
 from glissade.docstrings import Documentation, documentation
@@ -72,7 +72,8 @@ def reference() -> str:
         "Every equation, state and cost below is read off the rule that runs, the words off its "
         "documentation. `glissade list` and `glissade show NAME` print the same for one.",
         "[Which one?](#which-one) · [All of them](#all-of-them) · [Weight decay](#weight-decay) · "
-        "[One by one](#one-by-one) · [Wrappers](#wrappers) · [Second order](#second-order)",
+        "[One by one](#one-by-one) · [Wrappers](#wrappers) · [With restarts](#with-restarts) · "
+        "[Second order](#second-order)",
         *_guide(),
         *_table(),
         *_decays(),
@@ -82,6 +83,7 @@ def reference() -> str:
         "states start at 0. Everything is element by element unless it says otherwise.",
         *(part for entry in registry.ROWS for part in _section(entry)),
         *_wrappers(),
+        *_restarts(),
         *_second_order(),
     ]
     return "\n\n".join(parts) + "\n"
@@ -141,7 +143,7 @@ def _guide() -> Iterator[str]:
         for entry in registry.ROWS
         if entry.bind().matrix
     ]
-    names = [other.name for other in OPTIMIZERS]
+    names = [other.name for other in SECOND_ORDER]
     said += [f"[{cls}](#{cls.lower()}) needs a closure that returns the loss" for cls in names]
     yield f"**More than a gradient.** All but these do with gradients: {'; '.join(said)}."
     yield "### Evidence"
@@ -308,9 +310,17 @@ def _wrappers() -> Iterator[str]:
         yield from _documented(f"wrappers.{other.name}", other.what)
 
 
+def _restarts() -> Iterator[str]:
+    yield "## With restarts"
+    yield "They carry their schedule; [schedules.md](schedules.md) has those for any optimizer."
+    for other in RESTARTS:
+        yield f"### {other.name}"
+        yield from _documented(other.name, other.what)
+
+
 def _second_order() -> Iterator[str]:
     yield "## Second order"
-    for other in OPTIMIZERS:
+    for other in SECOND_ORDER:
         yield f"### {other.name}"
         yield from _documented(other.name, other.what)
     for name in ("hutchinson", "gauss_newton_bartlett"):

@@ -1,0 +1,261 @@
+"""Snapshots: the weights at the end of each cycle of a schedule with restarts, and their means."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
+
+from .checks import is_number
+from .restarts import Restarting
+from .scheduler import Scheduler
+from .schedules import Schedule
+from .schedules.cycles import cycle
+
+Weights = dict[str, Tensor]
+_NAME = re.compile(r"snapshot-(\d+)\.safetensors")
+
+
+class Snapshots:
+    """Keeps a model's weights at the end of each cycle, where the learning rate is at its least.
+
+    Call `step()` after each of the optimizer's (and the scheduler's) steps.
+
+    Args:
+        model: whose weights and buffers are kept.
+        cycles: what says where cycles end: a `glissade.AdamWR` or `SGDWR`, a `glissade.Scheduler`
+            whose lr is `warm_restarts`, such a schedule itself, or a number of steps.
+        folder: None keeps snapshots in memory (on the model's device); a folder keeps each as a
+            safetensors file that is whole or not there. Those that are there already count.
+
+    Raises:
+        TypeError, ValueError: cycles that are none of these.
+
+    >>> import torch, glissade
+    >>> from glissade.snapshots import Snapshots
+    >>> model = torch.nn.Linear(4, 1)
+    >>> optimizer = glissade.AdamWR(model.parameters(), lr=0.1, t_0=10)
+    >>> snapshots = Snapshots(model, optimizer)
+    >>> for _ in range(25):
+    ...     optimizer.step()
+    ...     ended = snapshots.step()
+    >>> snapshots.steps
+    [10, 20]
+
+    Source: Loshchilov & Hutter 2017, arXiv:1608.03983, section 4.2; Huang et al. 2017,
+    arXiv:1704.00109.
+    """
+
+    def __init__(
+        self, model: nn.Module, cycles: Any, *, folder: str | os.PathLike[str] | None = None
+    ) -> None:
+        self.model = model
+        self._scheduler = cycles.schedule if isinstance(cycles, Restarting) else cycles
+        self._ends = _ends(self._scheduler)
+        self._t: float = 0
+        self._held: dict[int, Weights] = {}
+        self.folder = None if folder is None else Path(folder)
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+
+    # Taking them
+
+    @property
+    def t(self) -> float:
+        """The step: the scheduler's, or how often `step` was called."""
+        return self._scheduler.t if isinstance(self._scheduler, Scheduler) else self._t
+
+    def step(self) -> bool:
+        """Take a snapshot if a cycle has just ended; whether it has."""
+        self._t += 1
+        ended = self._ends(self.t)
+        if ended:
+            self.take()
+        return ended
+
+    @torch.no_grad()
+    def take(self) -> None:
+        """Take a snapshot now."""
+        # clone: a file may not hold memory that two names share, as tied weights do
+        now = {k: v.detach().clone().contiguous() for k, v in self.model.state_dict().items()}
+        if self.folder is None:
+            self._held[int(self.t)] = now
+            return
+        path = self.folder / f"snapshot-{int(self.t):08d}.safetensors"
+        part = path.with_suffix(f".{os.getpid()}.part")
+        try:
+            _safetensors().save_file(now, part, metadata={"step": str(int(self.t))})
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    # Reading them
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps at whose end they were taken, in order."""
+        if self.folder is None:
+            return sorted(self._held)
+        found = (_NAME.fullmatch(path.name) for path in self.folder.iterdir())
+        return sorted(int(name[1]) for name in found if name)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def weights(self, step: int) -> Weights:
+        """The state_dict of the model at the snapshot of this step.
+
+        Raises:
+            KeyError: there is none.
+        """
+        if step not in self.steps:
+            raise KeyError(f"no snapshot of step {step!r}; there are those of {self.steps}")
+        if self.folder is None:
+            return self._held[step]
+        path = self.folder / f"snapshot-{step:08d}.safetensors"
+        loaded: Weights = _safetensors().load_file(path)
+        return loaded
+
+    def _last(self, last: int | None) -> list[int]:
+        steps = self.steps
+        if not steps:
+            raise ValueError("there is no snapshot yet: the first cycle has not ended")
+        if last is not None and not 1 <= last <= len(steps):
+            raise ValueError(
+                f"last={last!r}; allowed are 1 to {len(steps)}, the snapshots there are"
+            )
+        return steps if last is None else steps[-last:]
+
+    @contextmanager
+    def loaded(self, step: int) -> Iterator[nn.Module]:
+        """The model with the weights of a snapshot, for as long as the block lasts."""
+        now = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        try:
+            self.model.load_state_dict(self.weights(step))
+            yield self.model
+        finally:
+            self.model.load_state_dict(now)
+
+    @torch.no_grad()
+    def predict(self, function: Callable[[nn.Module], Tensor], last: int | None = None) -> Tensor:
+        """The mean of what a function of the model returns, over the snapshots.
+
+        Args:
+            function: takes the model and returns predictions of one shape: probabilities, say, by
+                ``lambda model: model(x).softmax(1)``.
+            last: only so many of the latest snapshots.
+
+        Raises:
+            ValueError: no snapshots, or not so many.
+        """
+        total: Tensor | None = None
+        steps = self._last(last)
+        for step in steps:
+            with self.loaded(step) as model:
+                out = function(model).detach().double()
+                total = out if total is None else total + out
+        assert total is not None
+        return total / len(steps)
+
+    @torch.no_grad()
+    def average(self, last: int | None = None) -> Weights:
+        """The mean of the weights, as a state_dict; what is no floating point is the latest's.
+
+        Batch-norm statistics of such a mean are those of no model: call `update_bn` after loading.
+
+        Raises:
+            ValueError: no snapshots, or not so many.
+        """
+        all_of = [self.weights(step) for step in self._last(last)]
+        return {
+            name: _mean([weights[name] for weights in all_of])
+            if latest.is_floating_point() or latest.is_complex()
+            else latest.clone()
+            for name, latest in all_of[-1].items()
+        }
+
+    # State, of what is in memory
+
+    def state_dict(self) -> dict[str, Any]:
+        """The step, and the snapshots if they are in memory."""
+        return {"t": self._t, "snapshots": {step: dict(x) for step, x in self._held.items()}}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on where another one was."""
+        self._t = state_dict["t"]
+        self._held = {int(step): dict(x) for step, x in state_dict["snapshots"].items()}
+
+
+def recompute_batch_norm(
+    model: nn.Module, loader: Iterable[Any], device: torch.device | str | None = None
+) -> None:
+    """Batch-norm statistics anew, from one pass over the data in train mode.
+
+    Args:
+        model: whose running means and variances are set; the mean over all batches, whatever the
+            layers' momentum.
+        loader: batches, or tuples whose first is the model's input.
+        device: where batches go; None leaves them.
+
+    Raises:
+        ValueError: the model has batch norm, and the loader is empty.
+
+    >>> import torch, glissade
+    >>> model = torch.nn.BatchNorm1d(1)
+    >>> glissade.snapshots.recompute_batch_norm(model, [torch.tensor([[1.0], [3.0]])])
+    >>> model.running_mean.item()
+    2.0
+
+    Source: Izmailov et al. 2018, arXiv:1803.05407, by `torch.optim.swa_utils.update_bn`.
+    """
+    layers = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    kept = any(layer.running_mean is not None for layer in layers)
+    batches = iter(loader)
+    first = next(batches, None)
+    if first is None and kept:
+        raise ValueError("the loader is empty: batch-norm statistics need data")
+    if first is not None:
+        update_bn(_chain(first, batches), model, device)  # type: ignore[arg-type]
+
+
+def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
+    yield first
+    yield from rest
+
+
+def _mean(values: list[Tensor]) -> Tensor:
+    """In double precision, and back."""
+    wide = torch.complex128 if values[0].is_complex() else torch.float64
+    return torch.stack([x.to(wide) for x in values]).mean(0).to(values[0].dtype)
+
+
+def _ends(cycles: Any) -> Callable[[float], bool]:
+    """Whether a cycle ends with the step before t."""
+    if isinstance(cycles, Scheduler):
+        cycles = cycles.schedules.get("lr")
+    if isinstance(cycles, Schedule) and cycles.name == "warm_restarts":
+        t_0, t_mult = cycles.values["t_0"], cycles.values["t_mult"]
+        return lambda t: t >= 1 and cycle(t, t_0, t_mult)[0] > cycle(t - 1, t_0, t_mult)[0]
+    if is_number(cycles) and cycles >= 1 and float(cycles).is_integer():
+        return lambda t: t > 0 and t % cycles == 0
+    raise (ValueError if is_number(cycles) else TypeError)(
+        f"cycles={cycles!r}: allowed are an AdamWR or SGDWR, a glissade.Scheduler with "
+        "lr=warm_restarts(...), such a schedule, or a number of steps"
+    )
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors.torch
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "snapshots in files need safetensors: pip install 'glissade[study]'"
+        ) from None
+    return safetensors.torch

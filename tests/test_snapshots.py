@@ -1,0 +1,195 @@
+"""Snapshots at the ends of cycles: in memory and in files, their means, and batch norm."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import glissade
+from glissade import AdamWR, Scheduler
+from glissade.schedules import cosine, warm_restarts
+from glissade.snapshots import Snapshots, recompute_batch_norm
+
+
+def net(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2))
+
+
+def train(model: nn.Module, optimizer: Any, snapshots: Snapshots, first: int, last: int) -> None:
+    for t in range(first, last):
+        x = torch.randn(8, 3, generator=torch.Generator().manual_seed(t))
+        optimizer.zero_grad()
+        model(x).square().mean().backward()
+        optimizer.step()
+        snapshots.step()
+
+
+@pytest.mark.parametrize("kept", ["memory", "files"])
+def test_they_are_taken_where_cycles_end(kept: str, tmp_path: Path) -> None:
+    model = net()
+    optimizer = AdamWR(model.parameters(), lr=0.1, t_0=3, t_mult=2)
+    folder = tmp_path / "deep" / "down" if kept == "files" else None
+    snapshots = Snapshots(model, optimizer, folder=folder)
+    at: dict[int, dict[str, torch.Tensor]] = {}
+    for t in range(22):
+        train(model, optimizer, snapshots, t, t + 1)
+        if t + 1 in (3, 9, 21):
+            at[t + 1] = {k: v.clone() for k, v in model.state_dict().items()}
+    assert snapshots.steps == [3, 9, 21]
+    assert len(snapshots) == 3
+    for step, wanted in at.items():
+        found = snapshots.weights(step)
+        assert found.keys() == wanted.keys()
+        for name, value in wanted.items():
+            assert torch.equal(found[name], value)
+            assert found[name].dtype == value.dtype
+    if folder is not None:
+        names = sorted(path.name for path in folder.iterdir())
+        assert names == [f"snapshot-{step:08d}.safetensors" for step in (3, 9, 21)]
+        assert Snapshots(model, optimizer, folder=folder).steps == [3, 9, 21]
+    with pytest.raises(KeyError, match="no snapshot of step 4; there are those of"):
+        snapshots.weights(4)
+
+
+@pytest.mark.parametrize(
+    ("cycles", "steps"),
+    [
+        (5, [5, 10, 15]),
+        (warm_restarts(5), [5, 10, 15]),
+        (warm_restarts(2.5), [3, 5, 8, 10, 13, 15]),
+        (warm_restarts(10, t_mult=1.1), [10]),
+        (warm_restarts(4, t_mult=1.5), [4, 10]),
+    ],
+)
+def test_what_says_where_cycles_end(cycles: Any, steps: list[int]) -> None:
+    model = net()
+    snapshots = Snapshots(model, cycles)
+    assert [t for t in range(1, 18) if snapshots.step()] == steps
+
+
+def test_a_scheduler_says_so_too_and_keeps_the_step() -> None:
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scheduler = Scheduler(optimizer, lr=warm_restarts(5))
+    scheduler.step(4)  # resumed there
+    snapshots = Snapshots(model, scheduler)
+    scheduler.step()
+    assert snapshots.step()
+    assert snapshots.steps == [5]
+    for wrong in (Scheduler(optimizer, lr=cosine(5)), cosine(5), "5"):
+        with pytest.raises(TypeError, match="allowed are an AdamWR or SGDWR"):
+            Snapshots(model, wrong)
+    with pytest.raises(ValueError, match="cycles=0"):
+        Snapshots(model, 0)
+
+
+def made(tmp_path: Path | None = None) -> tuple[nn.Module, Snapshots]:
+    model = net()
+    optimizer = AdamWR(model.parameters(), lr=0.3, t_0=4)
+    snapshots = Snapshots(model, optimizer, folder=tmp_path)
+    train(model, optimizer, snapshots, 0, 14)
+    return model, snapshots
+
+
+@pytest.mark.parametrize("last", [None, 1, 2])
+def test_predictions_are_averaged(last: int | None, tmp_path: Path) -> None:
+    model, snapshots = made(tmp_path)
+    x = torch.randn(5, 3)
+    model.eval()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    found = snapshots.predict(lambda m: m(x).softmax(1), last=last)
+    each = []
+    for step in [4, 8, 12][-(last or 3) :]:
+        other = net(1).eval()
+        other.load_state_dict(snapshots.weights(step))
+        each.append(other(x).softmax(1).double())
+    assert torch.allclose(found, torch.stack(each).mean(0), rtol=1e-6)
+    assert torch.allclose(found.sum(1), torch.ones(5, dtype=torch.float64))
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])  # the model is as it was
+
+
+def test_the_model_comes_back_when_a_prediction_fails() -> None:
+    model, snapshots = made()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    with pytest.raises(ZeroDivisionError):
+        snapshots.predict(lambda m: torch.tensor(1 / 0))
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_weights_are_averaged() -> None:
+    model, snapshots = made()
+    mean = snapshots.average()
+    name = "0.weight"
+    wanted = torch.stack([snapshots.weights(step)[name].double() for step in (4, 8, 12)]).mean(0)
+    assert torch.equal(mean[name], wanted.float())
+    assert mean["1.num_batches_tracked"].item() == 12  # a count has no mean
+    model.load_state_dict(mean)
+    assert torch.equal(snapshots.average(last=1)[name], snapshots.weights(12)[name])
+
+
+def test_too_few() -> None:
+    model = net()
+    snapshots = Snapshots(model, 5)
+    with pytest.raises(ValueError, match="there is no snapshot yet"):
+        snapshots.average()
+    model, snapshots = made()
+    with pytest.raises(ValueError, match="last=4; allowed are 1 to 3"):
+        snapshots.predict(lambda m: torch.zeros(1), last=4)
+
+
+def test_in_memory_they_are_saved_and_loaded() -> None:
+    model, snapshots = made()
+    other = Snapshots(net(1), AdamWR(model.parameters(), t_0=4))
+    other.load_state_dict(snapshots.state_dict())
+    assert other.steps == snapshots.steps
+    assert torch.equal(other.weights(8)["0.weight"], snapshots.weights(8)["0.weight"])
+
+
+def test_tied_weights_and_half_written_files(tmp_path: Path) -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Linear(3, 3)
+            self.b = nn.Linear(3, 3)
+            self.b.weight = self.a.weight
+
+    snapshots = Snapshots(Tied(), 1, folder=tmp_path)
+    (tmp_path / "snapshot-00000009.123.part").write_bytes(b"half")
+    (tmp_path / "notes.txt").write_text("mine")
+    snapshots.step()
+    assert snapshots.steps == [1]
+    assert torch.equal(snapshots.weights(1)["b.weight"], snapshots.weights(1)["a.weight"])
+
+
+def test_batch_norm_statistics() -> None:
+    """Those of all the data, whatever the momentum; and the layers are as before otherwise."""
+    model = nn.Sequential(nn.BatchNorm1d(2, momentum=0.3), nn.Dropout(0.5)).eval()
+    batches = [torch.tensor([[1.0, 5.0], [3.0, 7.0]]), torch.tensor([[5.0, 1.0], [7.0, 3.0]])]
+    recompute_batch_norm(model, [(x, None) for x in batches])
+    norm: Any = model[0]
+    assert norm.running_mean.tolist() == [4.0, 4.0]
+    assert norm.running_var.tolist() == [2.0, 2.0]  # the mean of the batches' own
+    assert norm.momentum == 0.3
+    assert not model.training
+    with pytest.raises(ValueError, match="the loader is empty"):
+        recompute_batch_norm(model, [])
+    recompute_batch_norm(nn.Linear(2, 2), [])  # nothing to do
+
+
+def test_an_average_wants_new_statistics() -> None:
+    model, snapshots = made()
+    model.load_state_dict(snapshots.average())
+    data = [torch.randn(16, 3, generator=torch.Generator().manual_seed(t)) for t in range(4)]
+    recompute_batch_norm(model, data)
+    hidden = torch.stack([model[0](x).detach().mean(0) for x in data]).mean(0)  # type: ignore[index]
+    found = model[1].running_mean  # type: ignore[index]
+    assert torch.allclose(found, hidden, atol=1e-6)
+    assert math.isfinite(model(data[0]).sum().item())
+    assert glissade.snapshots.Snapshots is Snapshots
