@@ -132,10 +132,10 @@ def _spec(node: ast.expr) -> Spec:
             raise ValueError(f"{name}: give its values by name, as in lookahead(adam, k=5)")
         outside.append((name, {key: _value(value) for key, value in keywords.items()}))
         name, args, keywords = _call(inner)
+    known = _other_name(name) or registry.lookup(name).name
     if args:
         raise ValueError(f"{name}: give its values by name, as in {name}(lr=0.01)")
     hyper = {key: _value(value) for key, value in keywords.items()}
-    known = _other_name(name) or registry.lookup(name).name
     made = Spec(text, "", known, hyper.pop("lr", None), schedule, hyper, tuple(reversed(outside)))
     _try(made)
     label = _label(made) + (f" @ {schedule!r}" if schedule else "")
@@ -181,7 +181,10 @@ def _schedule(node: ast.expr) -> Schedule:
         raise ValueError(
             f"unknown schedule {name!r}; known are {', '.join(known)}{nearest(name, known)}"
         )
-    values = {key: _part(value) for key, value in keywords.items()}
+    values = {
+        key: _value(value) if key in ("shape", "anneal") else _part(value)
+        for key, value in keywords.items()
+    }
     made: Schedule = _called(name, getattr(schedules, name), map(_part, args), values)
     return made
 

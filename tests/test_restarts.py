@@ -95,6 +95,40 @@ def test_stopped_in_mid_cycle_it_ends_on_the_same_bits(
             assert torch.equal(p, q)
 
 
+def test_on_digits_through_a_restart_and_resumed_in_mid_cycle() -> None:
+    """A real run: two cycles and a half, against the same run stopped in the second and resumed."""
+    pytest.importorskip("sklearn")
+    from glissade.study.tasks import digits
+
+    task = digits()
+    cycle, stop, last = 16, 25, 40
+    batches = list(task.batches(0, 3, 64))[:last]
+
+    def steps(model: torch.nn.Module, optimizer: AdamWR, first: int, last: int) -> None:
+        for batch in batches[first:last]:
+            optimizer.zero_grad()
+            torch.autograd.backward(task.loss(model, batch))
+            optimizer.step()
+
+    model = task.build(0)
+    optimizer = AdamWR(model.parameters(), lr=3e-3, t_0=cycle)
+    steps(model, optimizer, 0, stop)
+    assert optimizer.schedule.t == stop
+    file = io.BytesIO()
+    torch.save([model.state_dict(), optimizer.state_dict()], file)
+    steps(model, optimizer, stop, last)
+    file.seek(0)
+    weights, state = torch.load(file, weights_only=True)
+    again = task.build(1)
+    again.load_state_dict(weights)
+    resumed = AdamWR(again.parameters(), lr=3e-3, t_0=cycle)
+    resumed.load_state_dict(state)
+    steps(again, resumed, stop, last)
+    for p, q in zip(again.parameters(), model.parameters(), strict=True):
+        assert torch.equal(p, q)
+    assert task.evaluate(model, task.validation).error < 0.15
+
+
 def test_other_cycles_and_other_checkpoints_are_refused() -> None:
     a = AdamWR(parameters(), t_0=10)
     train(a, 0, 3)
