@@ -258,19 +258,24 @@ def application() -> typer.Typer:
     app.command("list")(list_)
     app.command("show")(show)
     for name, module in (
+        ("draw", "glissade.draw.application"),
         ("compare", "glissade.study.compare"),
+        ("lrfind", "glissade.study.lrfind_command"),
         ("bench", "glissade.bench.command"),
     ):
         command = _elsewhere(name, module)
-        if command is not None:
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        elif command is not None:
             app.command(name)(command)
     return app
 
 
-def _elsewhere(name: str, module: str) -> Callable[..., None] | None:
+def _elsewhere(name: str, module: str) -> Callable[..., None] | typer.Typer | None:
     """A command of another module; one that says what it lacks if something is not installed."""
     try:
-        found: Callable[..., None] = getattr(importlib.import_module(module), name)
+        imported = importlib.import_module(module)
+        found: Callable[..., None] | typer.Typer = getattr(imported, name)
     except ModuleNotFoundError as error:
         lacking = (error.name or "").partition(".")[0]
         if lacking == "glissade":

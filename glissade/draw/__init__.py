@@ -1,0 +1,1 @@
+"""Pictures of what optimizers do; the command is `glissade draw`."""
