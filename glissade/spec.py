@@ -20,6 +20,7 @@ from .optimizer import Optimizer
 from .rule import Rule
 from .scheduler import Scheduler
 from .schedules import Schedule
+from .schedules.usual import usual
 
 HINT = "write it as in 'sgd, lookahead(adam, k=5), adamw @ cosine(1000)'"
 
@@ -117,6 +118,31 @@ def schedule_of(text: str) -> Schedule:
         raise ValueError(f"cannot read {text!r} ({error.msg})") from None
 
 
+def schedules_of(text: str, steps: int) -> tuple[Schedule, ...]:
+    """Schedules of a list such as ``cosine, warmup(100, cosine(900))``: a name alone is as usual
+    for a run of so many steps.
+
+    Raises:
+        ValueError: as for `schedule_of`.
+    """
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except SyntaxError as error:
+        raise ValueError(f"cannot read {text!r} ({error.msg})") from None
+    found = []
+    for node in tree.elts if isinstance(tree, ast.Tuple) else [tree]:
+        usually = isinstance(node, ast.Name) and node.id in _known()
+        made = usual(node.id, steps) if usually else _schedule(node)  # type: ignore[attr-defined]
+        if made in found:
+            raise ValueError(f"{made!r} is named twice: name each only once")
+        found.append(made)
+    return tuple(found)
+
+
+def _known() -> list[str]:
+    return [x for x in schedules.__all__ if x.islower() and not x.startswith("from_")]
+
+
 def _spec(node: ast.expr) -> Spec:
     text, schedule = ast.unparse(node), None
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
@@ -176,7 +202,7 @@ def _schedule(node: ast.expr) -> Schedule:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
         return _schedule(node.left) * _schedule(node.right)
     name, args, keywords = _call(node)
-    known = [x for x in schedules.__all__ if x.islower() and not x.startswith("from_")]
+    known = _known()
     if name not in known:
         raise ValueError(
             f"unknown schedule {name!r}; known are {', '.join(known)}{nearest(name, known)}"

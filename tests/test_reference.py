@@ -51,6 +51,15 @@ def test_the_readme_lists_what_there_is(tool: ModuleType) -> None:
         tool.readme("nothing")
 
 
+def test_the_page_on_schedules_lists_them(tool: ModuleType) -> None:
+    found = tool.SCHEDULES.read_text(encoding="utf-8")
+    written = tool.schedule_page(found) == found
+    assert written, "docs/schedules.md is out of date: run `python tools/reference.py`"
+    assert "`cosine(total, floor=0.0)`" in found
+    with pytest.raises(ValueError, match="lacks its markers"):
+        tool.schedule_page("nothing")
+
+
 def test_it_says_the_same_twice(text: str) -> None:
     assert _tool().reference() == text
 

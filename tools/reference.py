@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from glissade import curvature, registry
+from glissade import curvature, registry, schedules
 from glissade.around import OPTIMIZERS, RESTARTS, SECOND_ORDER, WRAPPERS, is_wrapper
 from glissade.describe import WHERE, Argument, Facts, arguments, definitions, facts, needs
 from glissade.diff import difference
@@ -28,6 +28,7 @@ from glissade.terminal import SIGNS
 ROOT = Path(__file__).parents[1]
 PATH = ROOT / "docs" / "optimizers.md"
 README = ROOT / "README.md"
+SCHEDULES = ROOT / "docs" / "schedules.md"
 
 # What papers of the registry report of their own methods, as their abstracts put it.
 EVIDENCE: tuple[tuple[str, str, str], ...] = (
@@ -106,6 +107,26 @@ def readme(text: str) -> str:
         if count != 1:
             raise ValueError(f"README.md has {count} lines that begin with '| {head} |': wanted 1")
     return text
+
+
+def schedule_page(text: str) -> str:
+    """docs/schedules.md with its table of schedules as they are now."""
+    names = [x for x in schedules.__all__ if x.islower() and not x.startswith("from_")]
+    cells = []
+    for name in names:
+        what = getattr(schedules, name)
+        docs = documentation(what)
+        signature = inspect.signature(what)
+        plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+        call = f"`{name}{inspect.Signature(plain)}`"
+        cells.append((call, " ".join((docs.title, *docs.notes)), docs.source.rstrip(".")))
+    table = _markdown_table(("", "Multiplier", "Source"), cells)
+    begin, end = "<!-- written by tools/reference.py: schedules -->", "<!-- end -->"
+    before, _, rest = text.partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise ValueError(f"docs/schedules.md lacks its markers, {begin} and {end}")
+    return f"{before}{begin}\n{table}\n{end}{after}"
 
 
 def _code(*words: str) -> str:
@@ -369,4 +390,5 @@ def _markdown_table(head: Iterable[str], cells: Iterable[Iterable[str]]) -> str:
 
 if __name__ == "__main__":
     PATH.write_text(reference(), encoding="utf-8")
+    SCHEDULES.write_text(schedule_page(SCHEDULES.read_text(encoding="utf-8")), encoding="utf-8")
     README.write_text(readme(README.read_text(encoding="utf-8")), encoding="utf-8")
