@@ -139,7 +139,9 @@ def test_proposition_2() -> None:
 
 
 @pytest.mark.parametrize("name", [x for x in wrappers.__all__ if around.is_wrapper(x)])
-@pytest.mark.parametrize("given", [glissade.Newton, rules.adam, object()], ids=str)
+@pytest.mark.parametrize(
+    "given", [glissade.Newton, rules.adam, object()], ids=["class", "function", "object"]
+)
 def test_what_is_no_rule_is_refused(name: str, given: Any) -> None:
     """Other libraries wrap optimizers: that must not end in an AttributeError."""
     said = r" wraps a rule, not (Newton|function|object): give \w+\(glissade.rules.adam\(...\)\)"
