@@ -37,10 +37,12 @@ class LineUp:
         # Whatever is not a plain number (None, words, truths, tuples) may choose the kernel.
         keys = (*programs.rule.hyper, "maximize", "differentiable")
         self._were = []
+        self._chosen: list[list[str]] = []  # the names of what each group chooses by
         for group in groups:
             chosen = [key for key in keys if not checks.is_number(checks.plain(group[key]))]
             choose = operator.itemgetter(*chosen)
             self._were.append((group, list(group["params"]), choose, choose(group)))
+            self._chosen.append(chosen)
         # The memory is NumPy's, so that it stays where it is if a step is moved (share_memory_).
         self._counts = counts = np.zeros(len(self._roster), np.int64)
         self._steps = steps = torch.from_numpy(counts)
@@ -70,6 +72,8 @@ class LineUp:
             if (chosen := choose(group)) != choices:
                 if checks.without_numbers(chosen) != checks.without_numbers(choices):
                     return True
+                hyper = zip(self._chosen[i], chosen, strict=True)
+                self._programs.rule.check({k: x for k, x in hyper if isinstance(x, tuple)})
                 self._were[i] = (was, params, choose, chosen)
             if not all(map(operator.is_, now, params)):
                 return True

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 FORMATS = ("png", "gif", "mp4", "html")
 SURFACES = "saddle,beale"
 OPTIMIZERS = "sgd,momentum,nesterov,adagrad,adadelta,rmsprop,adam,adamw,lion"
+MODEL_OPTIMIZERS = "sgd,adam,lamb"
 MOST_STEPS, MOST_SERIES = 2000, 20
 
 app = typer.Typer(
@@ -77,6 +78,13 @@ def draw(
             help=f"{', '.join(surfaces.names())}, or your own: my.py:function.",
         ),
     ] = SURFACES,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.py:BUILD",
+            help="A real model instead of a surface; `glissade draw model` has its options.",
+        ),
+    ] = None,
     optimizers: Annotated[
         str,
         typer.Option(
@@ -121,6 +129,14 @@ def draw(
     """
     if context.invoked_subcommand is not None:
         return
+    if model is not None:
+        _refuse(context, "--model", ("surface", "formats", "start", "box", "backend"))
+        from glissade.draw.landscape import draw_model  # late: it needs more
+
+        rate = lr if _given(context, "lr") else "tuned"
+        chosen = optimizers if _given(context, "optimizers") else MODEL_OPTIMIZERS
+        draw_model(model, chosen, out, steps=200 if steps is None else steps, seed=seed, lr=rate)
+        return
     try:
         request = _request(surface, optimizers, lr, steps, out, formats, start, box, seed, backend)
     except ValueError as error:
@@ -136,6 +152,18 @@ def draw(
     for path in written:
         _say(f"  {path}")
     _say(f"To draw them again:\n  {request.command(request.names, request.folder)}")
+
+
+def _given(context: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _refuse(context: typer.Context, beside: str, names: Sequence[str]) -> None:
+    for name in names:
+        if _given(context, name):
+            fail("draw", f"--{name} does not go with {beside}", 2)
 
 
 def _request(
