@@ -57,7 +57,7 @@ def main() -> None:
         print(f"{name:14} {100 * column.mean():.2f} % wrong")
     for name, column in (("ensemble", found[:, 1]), ("mean weights", found[:, 2])):
         difference = 100 * (column - found[:, 0])
-        low, high = bootstrap((difference,), np.mean, random_state=0).confidence_interval
+        low, high = bootstrap((difference,), np.mean, rng=0).confidence_interval
         print(
             f"{name} against last snapshot: {difference.mean():+.2f} points, 95 % interval "
             f"{low:+.2f} to {high:+.2f}, {given.seeds} paired seeds"

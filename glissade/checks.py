@@ -103,6 +103,7 @@ ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "maximize": _TRUTH,
     "capturable": _TRUTH,
     "differentiable": _TRUTH,
+    "stochastic_rounding": _TRUTH,
 }
 
 

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from . import __version__, around, diff, filters, latex, page, registry
 from .checks import nearest
-from .describe import ITEMSIZE, facts
+from .describe import facts
+from .plan import SIZES
 from .registry import Entry
 
 EXTRA = "pip install 'glissade[study]'"
@@ -105,9 +106,7 @@ def show(
             help="Two variants side by side, or one beside the default; --latex works.",
         ),
     ] = None,
-    dtype: Annotated[
-        str, typer.Option(metavar="TYPE", help=f"{' or '.join(ITEMSIZE)}.")
-    ] = "float32",
+    dtype: Annotated[str, typer.Option(metavar="TYPE", help=f"{', '.join(SIZES)}.")] = "float32",
     kernel: Annotated[
         bool, typer.Option("--kernel", help="Print the generated LLVM code instead.")
     ] = False,
@@ -136,8 +135,8 @@ def show(
         if other is not None:
             raise ValueError(f"{other.name} is no rule of its own: show it without options")
         entry = registry.lookup(name)
-        if dtype not in ITEMSIZE:
-            raise ValueError(f"unknown dtype {dtype!r}; known are {', '.join(ITEMSIZE)}")
+        if dtype not in SIZES:
+            raise ValueError(f"unknown dtype {dtype!r}; known are {', '.join(SIZES)}")
         if leaf is not None and not (kernel or assembly):
             raise ValueError("--leaf goes with --kernel or --assembly")
         given: dict[str, Any] = {} if variant is None else {"variant": variant}

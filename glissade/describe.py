@@ -17,14 +17,13 @@ from typing import Any
 from .docstrings import documentation
 from .graph import Kind
 from .notation import TEXT, Notation
-from .plan import Pass, Plan
+from .plan import SIZES, Pass, Plan
 from .program import Program
 from .registry import Entry
 from .render import Line, Mathematics, conditions, full, mathematics
 from .rule import Rule
 from .trace import trace
 
-ITEMSIZE = {"float32": 4, "float64": 8}
 LATE = 10_001  # a step by which everything that happens at the start is over
 _LONGEST = 50_000
 
@@ -36,11 +35,17 @@ class Sweep:
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     sums: Mapping[str, int]  # how many per tensor, row ...
+    own: int  # of the arrays, how often they are the parameter or its gradient
 
     @property
     def numbers(self) -> int:
         """Numbers per element moved."""
         return len(self.reads) + len(self.writes)
+
+    def bytes(self, dtype: str) -> int:
+        """Bytes per element moved: states have four at least."""
+        size = SIZES[dtype]
+        return self.own * size + (self.numbers - self.own) * max(size, 4)
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,10 @@ class Path:
     def numbers(self) -> int:
         """Numbers per element moved by all passes."""
         return sum(sweep.numbers for sweep in self.sweeps)
+
+    def bytes(self, dtype: str) -> int:
+        """Bytes per element moved by all passes."""
+        return sum(sweep.bytes(dtype) for sweep in self.sweeps)
 
 
 @dataclass(frozen=True)
@@ -82,7 +91,7 @@ class Facts:
 
     def bytes(self, dtype: str = "float32") -> float:
         """Bytes per element moved to and from memory in a step, on average."""
-        return self.numbers * ITEMSIZE[dtype]
+        return sum(path.share * path.bytes(dtype) for path in self.paths)
 
     @property
     def per_element(self) -> int:
@@ -157,6 +166,7 @@ def _sweep(part: Pass) -> Sweep:
         tuple(sorted(reads, key=lambda x: (first.get(x, 2), x))),
         tuple(writes),
         {kind.word: n for kind in _ORDER if (n := sum(x.kind is kind for x in part.sums))},
+        sum(what in ("p", "g") for what, _ in (*part.loads, *part.written)),
     )
 
 

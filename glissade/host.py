@@ -15,6 +15,7 @@ from .graph import Node
 from .ops import OPS
 from .plan import Break
 from .simplify import walk
+from .storage import key
 from .trace import Trace
 
 Choose = Callable[[int, Mapping[str, Any]], int]
@@ -66,6 +67,8 @@ class _Writer:
         if node.op == "hyper":
             key, *rest = node.value
             return f"h[{key!r}]" + "".join(f"[{i}]" for i in rest)
+        if node.op == "key":
+            return f"KEY({node.value}, t, h['rounding_seed'])"
         args = [self.names[a] for a in node.args]
         if node.op in _INFIX:
             text = f"{args[0]} {_INFIX[node.op]} {args[1]}"
@@ -75,7 +78,9 @@ class _Writer:
         return f"OPS[{node.op!r}].host({', '.join(args)})"
 
     def compiled(self) -> Any:
-        scope: dict[str, Any] = {"OPS": OPS, "LATE": _LATE, "F": np.float64, "inf": float("inf")}
+        scope: dict[str, Any] = {
+            "OPS": OPS, "LATE": _LATE, "F": np.float64, "KEY": key, "inf": float("inf"),
+        }  # fmt: skip
         exec("\n".join(self.lines), scope)
         return scope["f"]
 

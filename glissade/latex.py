@@ -92,6 +92,7 @@ LATEX = Notation(
         "maximum": Form(r"\max{args}", ATOM),
         "minimum": Form(r"\min{args}", ATOM),
         "clip": Form(r"\operatorname{{clip}}{args}", ATOM),
+        "nearest": Form(r"\operatorname{{round}}{args}", ATOM),
         "norm": Form(r"\left\|{}\right\|_{{2{per}}}", ATOM, per=r",\mathrm{{{}}}"),
         "sum": Form(r"\sum{per}{args}", ATOM),
         "mean": Form(r"\operatorname{{mean}}{per}{args}", ATOM),

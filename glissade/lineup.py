@@ -35,7 +35,13 @@ class LineUp:
         self._roster: list[Tensor] = [p for group in groups for p in group["params"]]
         self._group_of = [group for group in groups for _ in group["params"]]
         # Whatever is not a plain number (None, words, truths, tuples) may choose the kernel.
-        keys = (*programs.rule.hyper, "maximize", "differentiable")
+        keys = (
+            *programs.rule.hyper,
+            "maximize",
+            "differentiable",
+            "state_dtype",
+            "stochastic_rounding",
+        )
         self._were = []
         self._chosen: list[list[str]] = []  # the names of what each group chooses by
         for group in groups:

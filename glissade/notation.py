@@ -310,6 +310,7 @@ TEXT = Notation(
         "maximum": Form("max{args}", ATOM),
         "minimum": Form("min{args}", ATOM),
         "clip": Form("clip{args}", ATOM),
+        "nearest": Form("round{args}", ATOM),
         "norm": Form("‖{}‖{per}", ATOM, nested="norm{per}{args}"),
         "sum": Form("Σ{per}{args}", ATOM),
         "mean": Form("mean{per}{args}", ATOM),

@@ -16,6 +16,7 @@ class _Working(threading.local):
     """What the eager backend computes at the moment: in which dtype, with which totals known."""
 
     dtype: torch.dtype | None = None
+    kept: torch.dtype | None = None  # the parameter's own
     totals: list[float] | None = None  # over all tensors, in the order in which a rule asks
     asked = 0  # how many it has asked for
 

@@ -16,11 +16,12 @@ from torch.optim import optimizer as torch_optimizer
 
 from . import checks, curvature
 from .backend import select
-from .backend.member import real
+from .backend.member import compute_dtype, real
 from .checkpoint import States, prepared, restored
 from .lineup import LineUp
 from .program import Programs
 from .rule import Rule
+from .storage import asked
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -37,6 +38,13 @@ class Optimizer(torch.optim.Optimizer):
         foreach, fused: accepted so that a call can be moved over from torch; they change nothing.
         backend: ``None`` picks the fastest for each parameter; ``"cpu"`` (compiled, fp32 and fp64)
             or ``"eager"`` (torch operations; any device and dtype) works for all or raises.
+        state_dtype: what states with a value for each element are kept in: ``"bfloat16"`` takes
+            half the memory, and less time; a dict says it of single states, by their names. None
+            is ``"float32"`` (float64 for parameters of float64). A group may have its own. Such
+            states are rounded up or down at random, right in the mean.
+        stochastic_rounding: round parameters of bfloat16 so, too; without it to the nearest, and
+            changes of less than a 500th of a parameter are lost.
+        rounding_seed: of that noise, which is the same for any backend and number of threads.
 
     Raises:
         ValueError: an empty or repeated parameter, a hyperparameter out of range, an unknown
@@ -62,6 +70,9 @@ class Optimizer(torch.optim.Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None:
         if not isinstance(rule, Rule):
             raise TypeError(f"rule={rule!r}: allowed is a Rule, such as glissade.rules.adamw()")
@@ -78,6 +89,9 @@ class Optimizer(torch.optim.Optimizer):
             "capturable": capturable,
             "differentiable": differentiable,
             "fused": fused,
+            "state_dtype": state_dtype,
+            "stochastic_rounding": stochastic_rounding,
+            "rounding_seed": rounding_seed,
         }
         super().__init__(params, {**rule.hyper, **flags})
         self.state: Any = States()
@@ -124,10 +138,27 @@ class Optimizer(torch.optim.Optimizer):
             why = self.rule.refuse(p, hyper) if self.rule.refuse is not None else ""
             if why:
                 raise ValueError(f"{self.rule.name}: {what}, {why}")
+            if hyper["stochastic_rounding"] and p.dtype != torch.bfloat16:
+                raise ValueError(
+                    f"stochastic_rounding=True is for parameters of bfloat16; {what}, has dtype "
+                    f"{p.dtype}"
+                )
+            if self.rule.matrix and (
+                asked(hyper["state_dtype"]) is not None or hyper["stochastic_rounding"]
+            ):
+                raise ValueError(
+                    f"{self.rule.name} keeps matrices of its own: leave state_dtype and "
+                    "stochastic_rounding out"
+                )
             if self.rule.matrix and self.backend == "cpu":
                 raise ValueError(
                     f"backend='cpu' cannot run {self.rule.name}, whose matrices are torch's own: "
                     "leave backend out"
+                )
+            if asked(hyper["state_dtype"]) is not None and compute_dtype(p.dtype) != torch.float32:
+                raise ValueError(
+                    f"state_dtype={hyper['state_dtype']!r}, but {what}, has dtype {p.dtype}: "
+                    "leave state_dtype out"
                 )
             select.choose(p, self.backend, bool(hyper["differentiable"]), what.__str__)
             if hyper["capturable"] and p.device.type == "cpu":
@@ -149,7 +180,7 @@ class Optimizer(torch.optim.Optimizer):
         """Raise if a hyperparameter has a value that cannot be."""
         known = (*self.rule.hyper, "base_lr")
         self.rule.check({k: v for k, v in group.items() if k in known})
-        for key in ("maximize", "capturable", "differentiable"):
+        for key in ("maximize", "capturable", "differentiable", "stochastic_rounding"):
             checks.hyperparameter(key, group.get(key, self.defaults[key]), False)
 
     # Stepping

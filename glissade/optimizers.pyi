@@ -25,6 +25,9 @@ class SGD(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class SGDW(Optimizer):
@@ -45,6 +48,9 @@ class SGDW(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class Adagrad(Optimizer):
@@ -65,6 +71,9 @@ class Adagrad(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class RMSprop(Optimizer):
@@ -87,6 +96,9 @@ class RMSprop(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class Adam(Optimizer):
@@ -107,6 +119,9 @@ class Adam(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class AdamW(Optimizer):
@@ -127,6 +142,9 @@ class AdamW(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class Lion(Optimizer):
@@ -144,6 +162,9 @@ class Lion(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class RAdam(Optimizer):
@@ -163,6 +184,9 @@ class RAdam(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class Adadelta(Optimizer):
@@ -181,6 +205,9 @@ class Adadelta(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class Adamax(Optimizer):
@@ -200,6 +227,9 @@ class Adamax(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class NAdam(Optimizer):
@@ -220,6 +250,9 @@ class NAdam(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class AMSGrad(Optimizer):
@@ -240,6 +273,9 @@ class AMSGrad(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class AdaBelief(Optimizer):
@@ -258,6 +294,9 @@ class AdaBelief(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class AdaBound(Optimizer):
@@ -279,6 +318,9 @@ class AdaBound(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class AMSBound(Optimizer):
@@ -300,6 +342,9 @@ class AMSBound(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class AdaMod(Optimizer):
@@ -320,6 +365,9 @@ class AdaMod(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class DiffGrad(Optimizer):
@@ -339,6 +387,9 @@ class DiffGrad(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class Signum(Optimizer):
@@ -356,6 +407,9 @@ class Signum(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class LARS(Optimizer):
@@ -376,6 +430,9 @@ class LARS(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class LAMB(Optimizer):
@@ -395,6 +452,9 @@ class LAMB(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class Adafactor(Optimizer):
@@ -415,6 +475,9 @@ class Adafactor(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class FactoredAdam(Optimizer):
@@ -433,6 +496,9 @@ class FactoredAdam(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class Sophia(Optimizer):
@@ -457,6 +523,9 @@ class Sophia(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class AdagradFull(Optimizer):
@@ -477,6 +546,9 @@ class AdagradFull(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class Yogi(Optimizer):
@@ -496,6 +568,9 @@ class Yogi(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class ADOPT(Optimizer):
@@ -514,6 +589,9 @@ class ADOPT(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class Ranger(Optimizer):
@@ -535,6 +613,9 @@ class Ranger(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class Ralamb(Optimizer):
@@ -554,6 +635,9 @@ class Ralamb(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...
 
 class RangerLARS(Optimizer):
@@ -575,4 +659,7 @@ class RangerLARS(Optimizer):
         foreach: bool | None = None,
         fused: bool | None = None,
         backend: str | None = None,
+        state_dtype: Any = None,
+        stochastic_rounding: bool = False,
+        rounding_seed: int = 0,
     ) -> None: ...

@@ -12,7 +12,6 @@ from rich.text import Text
 
 from .around import Other
 from .describe import (
-    ITEMSIZE,
     WHERE,
     Facts,
     Path,
@@ -235,10 +234,9 @@ def _memory(console: Console, known: Facts, form: Mathematics, dtype: str, where
         console.print(grid(_states(known, form)))
     else:
         lines(console, ["none"])
-    size = ITEMSIZE[dtype]
     heading(console, f"Passes over memory{of}, {dtype}")
     usual = known.paths[known.usual]
-    table = grid(_sweeps(usual, size))
+    table = grid(_sweeps(usual, dtype))
     table.columns[-1].justify = "right"
     console.print(table)
     average = f"{number(known.bytes(dtype))} bytes for each parameter in a step"
@@ -252,7 +250,7 @@ def _memory(console: Console, known: Facts, form: Mathematics, dtype: str, where
         lines(console, ["", f"Kernels (--kernel{rank} --leaf N prints their code):"])
         console.print(
             grid(
-                (str(i), path.when, f"{path.numbers * size} bytes", _share(path, known))
+                (str(i), path.when, f"{path.bytes(dtype)} bytes", _share(path, known))
                 for i, path in enumerate(known.paths)
             )
         )
@@ -279,7 +277,7 @@ def _states(known: Facts, form: Mathematics) -> Iterator[tuple[str, ...]]:
         )
 
 
-def _sweeps(path: Path, size: int) -> Iterator[tuple[str, ...]]:
+def _sweeps(path: Path, dtype: str) -> Iterator[tuple[str, ...]]:
     for i, sweep in enumerate(path.sweeps):
         sums = ", ".join(
             f"{n} per {kind}" if n > 1 else f"per {kind}" for kind, n in sweep.sums.items()
@@ -289,7 +287,7 @@ def _sweeps(path: Path, size: int) -> Iterator[tuple[str, ...]]:
             f"reads {', '.join(sweep.reads)}",
             f"writes {', '.join(sweep.writes)}" if sweep.writes else "writes nothing",
             f"sums {sums}" if sums else "",
-            f"{sweep.numbers * size} bytes",
+            f"{sweep.bytes(dtype)} bytes",
         )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from .graph import Kind, Node
 from .simplify import SLICED, only_slices, simplify, walk
@@ -23,6 +23,7 @@ from .trace import Leaf
 _IN_PLACE = ("state", "machine_eps")  # small values that need no computing
 
 Load = tuple[str, str]  # ("p", ""), ("g", "") or ("state", name)
+SIZES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2}  # bytes
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,15 @@ class Pass:
         return len(self.loads)
 
     @property
+    def written(self) -> tuple[Load, ...]:
+        """The arrays that it writes."""
+        states: list[Load] = [("state", name) for name in self.stores]
+        return (*states, *([] if self.param is None else [("p", "")]))
+
+    @property
     def writes(self) -> int:
         """Arrays written."""
-        return len(self.stores) + (self.param is not None)
+        return len(self.written)
 
 
 Place = tuple[int, int]  # of a finish and a round of it
@@ -79,6 +86,7 @@ class Plan:
     kinds: Mapping[str, Kind]  # of the states that are read or written
     flat: bool  # no row, column or slice matters: memory order is all there is
     slices_as_rows: bool
+    storage: Mapping[str, str] = field(default_factory=dict)  # of states not as they are computed
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -90,9 +98,20 @@ class Plan:
         """Numbers per element moved to and from memory, all passes together."""
         return sum(p.reads + p.writes for p in self.passes)
 
+    def size(self, array: Load, dtype: str) -> int:
+        """Bytes of a number of an array that a pass reads or writes, for parameters of a dtype."""
+        what, name = array
+        own = SIZES[dtype]
+        return own if what != "state" else SIZES.get(self.storage.get(name, ""), max(own, 4))
 
-def plan(leaf: Leaf, kinds: Mapping[str, Kind]) -> Plan:
-    """Cut the graph of a leaf into passes; `kinds` are those of the trace's states."""
+    def bytes_per_element(self, dtype: str) -> int:
+        """Bytes per element moved to and from memory, for parameters of a dtype."""
+        return sum(self.size(x, dtype) for p in self.passes for x in (*p.loads, *p.written))
+
+
+def plan(leaf: Leaf, kinds: Mapping[str, Kind], storage: Mapping[str, str] | None = None) -> Plan:
+    """Cut the graph of a leaf into passes; `kinds` are those of the trace's states, `storage` says
+    which of them lie in memory as what."""
     roots = [leaf.param, *leaf.state.values()]
     late = [*leaf.totals, *([] if leaf.guard is None else [leaf.guard])]
     # A state may be finer than what this leaf gives it: another leaf has rows for it, say.
@@ -103,7 +122,8 @@ def plan(leaf: Leaf, kinds: Mapping[str, Kind]) -> Plan:
     totals, guard = late[: len(leaf.totals)], late[len(leaf.totals) :]
     if slices:
         kinds = {name: Kind.ROW if k is Kind.SLICE else k for name, k in kinds.items()}
-    return _Planner(param, state, kinds, slices, totals, guard[0] if guard else None).plan()
+    made = _Planner(param, state, kinds, slices, totals, guard[0] if guard else None).plan()
+    return replace(made, storage={k: v for k, v in (storage or {}).items() if k in made.kinds})
 
 
 class _Planner:

@@ -12,17 +12,25 @@ from .host import Choose, Late, Numbers, calculator, chooser, late_calculator
 from .plan import Plan, plan
 from .rule import Rule
 from .simplify import walk
+from .storage import asked, of_states, rounded
 from .trace import Trace, structure, trace
 
 
 class Program:
     """What every backend needs of a rule: `choose` the leaf at t, then its plan and numbers."""
 
-    def __init__(self, traced: Trace) -> None:
+    def __init__(
+        self, traced: Trace, storage: Mapping[str, str] | None = None, *, random: bool = False
+    ) -> None:
         self.trace = traced
+        self.storage = storage or {}  # the states that are kept in fewer bits, and in what
+        self.rounds = bool(storage) or random  # whether the rule's own function is not all there is
+        self.leaves = tuple(rounded(leaf, self.storage, random) for leaf in traced.leaves)
         self.choose: Choose = chooser(traced)
         self.kernels: dict[Any, Any] = {}  # what a backend has compiled, by its own keys
-        self.plans: tuple[Plan, ...] = tuple(plan(x, traced.states) for x in traced.leaves)
+        self.plans: tuple[Plan, ...] = tuple(
+            plan(x, traced.states, self.storage) for x in self.leaves
+        )
 
     @property
     def states(self) -> Mapping[str, Kind]:
@@ -78,10 +86,13 @@ class Programs:
 
     def _program(self, hyper: Mapping[str, Any], ndim: int) -> Program:
         shape = structure({k: hyper[k] for k in (*self.rule.hyper, "base_lr", "maximize")})
-        for key in ((shape, None), (shape, ndim)):
+        low, random = asked(hyper.get("state_dtype")), bool(hyper.get("stochastic_rounding"))
+        for key in ((shape, low, random, None), (shape, low, random, ndim)):
             if key in self._made:
                 return self._made[key]
         traced = trace(self.rule, {key: hyper[key] for key, _ in shape}, ndim)
-        program = Program(traced)
-        self._made[(shape, ndim if traced.rank_matters else None)] = program
+        rule = self.rule
+        storage = of_states(low, traced.states, rule)
+        program = Program(traced, storage, random=random)
+        self._made[(shape, low, random, ndim if traced.rank_matters else None)] = program
         return program

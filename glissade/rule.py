@@ -26,7 +26,7 @@ from .ops import OPS, Asked, working
 
 __all__ = [
     "Rule", "RuleError", "State", "clip", "exp", "isfinite", "log", "machine_eps", "maximum",
-    "mean", "minimum", "norm", "rms", "sign", "sqrt", "total", "where", "wrapper",
+    "mean", "minimum", "norm", "rms", "sign", "sqrt", "stored", "total", "where", "wrapper",
 ]  # fmt: skip
 
 Wrapper = TypeVar("Wrapper", bound=Callable[..., "Rule"])
@@ -204,7 +204,14 @@ def machine_eps(p: Value) -> Value:
     """The machine epsilon of the parameter's dtype."""
     if isinstance(p, Node):
         return p.graph.node("machine_eps", kind=Kind.TENSOR)
-    return torch.finfo(p.dtype).eps
+    return torch.finfo(working.kept or p.dtype).eps
+
+
+def stored(x: Value) -> Value:
+    """x as a parameter of the dtype at hand would hold it, rounded to the nearest."""
+    if isinstance(x, Node):
+        return x.graph.node("nearest", (x,), kind=x.kind)
+    return x.to(working.kept or x.dtype).to(x.dtype)
 
 
 Update = Callable[[Any, Any, Any, Any, Any], tuple[Value, State]]
@@ -249,6 +256,9 @@ class Rule:
     hyper: Mapping[str, Any]
     after: After | None = None
     name: str = ""
+    outermost: bool = False  # no wrapper may move the parameter after this one
+    # What a state is kept in whatever `state_dtype` says: "float32" or "bfloat16", by its name.
+    keeps: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     decays: bool = False
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -300,6 +310,12 @@ class Rule:
         taken = sorted(set(hyper) & set(self.hyper))
         if taken:
             raise ValueError(f"{name}: {self.name} already has {', '.join(taken)}")
+        if self.outermost and (update is not None or after is not None):
+            inside, _, rest = self.name.partition("(")
+            raise ValueError(
+                f"{name}({self.name}): what {inside} keeps beside the parameter would not follow; "
+                f"write {inside}({name}({rest.removesuffix(')')}))"
+            )
         return replace(
             self,
             update=update or self.update,

@@ -55,6 +55,8 @@ def simplify(roots: list[Node], *, slices_as_rows: bool) -> list[Node]:
         elif node.op == "count":
             value = tuple(map(kind_of, node.value))
             new = graph.node("count", value=value, kind=node.kind)
+        elif node.op in ("stored", "noise", "nearest"):
+            new = graph.node(node.op, tuple(args), node.value, node.kind)
         elif not args:
             new = graph.node(node.op, value=node.value, kind=kind_of(node.kind))
         else:

@@ -263,7 +263,7 @@ def test_use_is_true() -> None:
         (["adam", "--set", "lr=-1"], "lr=-1: allowed is a finite number that is 0 or more"),
         (["adam", "--set", "betas=(0.9, 1)"], "in [0, 1)"),
         (["adam", "--set", "decay=decoupld"], "did you mean 'decoupled'?"),
-        (["adam", "--dtype", "float16"], "unknown dtype 'float16'; known are float32, float64"),
+        (["adam", "--dtype", "float8"], "unknown dtype 'float8'; known are float32, float64"),
         (["adam", "--leaf", "0"], "--leaf goes with --kernel or --assembly"),
         (["radam", "--kernel", "--leaf", "2"], "radam has the leaves 0 to 1"),
         (["sgd", "--set", "nesterov=True"], "allowed is "),

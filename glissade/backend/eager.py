@@ -9,6 +9,7 @@ import torch
 
 from ..ops import Asked, working
 from ..rule import Hyper, Rule, State, ZeroState, decayed
+from . import interpret
 from .member import Member, compute_dtype, real
 
 
@@ -24,7 +25,7 @@ def step(
     changed in place."""
     p, g = real(p), real(g)
     dtype = compute_dtype(p.dtype)
-    working.dtype, h = dtype, Hyper(hyper)
+    working.dtype, working.kept, h = dtype, p.dtype, Hyper(hyper)
     g = g.to(dtype)
     if rule.guard is not None and not bool(rule.guard(p, g, t, h)):
         return None
@@ -64,7 +65,10 @@ def advance(
         working.totals, working.asked = totals, 0
         try:
             with torch.set_grad_enabled(differentiable):
-                out = step(rule, member.param, g, member.state, t, group)
+                if program is not None and program.rounds:
+                    out = interpret.step(program, leaf, member.param, g, member.state, t, group)
+                else:
+                    out = step(rule, member.param, g, member.state, t, group)
             break
         except Asked as asked:  # rules are pure: once the total is known, from the beginning
             at, share = len(totals), asked.share

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..graph import Kind
 from ..program import Program
+from ..storage import LOWER
 
 LOW = (torch.float16, torch.bfloat16)
 
@@ -70,7 +71,8 @@ class Member:
         """
         assert self.program is not None  # matrix rules keep what states they like
         p, kind = real(self.param.detach()), self.program.states[name]
-        dtype = compute_dtype(p.dtype)
+        low = self.program.storage.get(name)
+        dtype = compute_dtype(p.dtype) if low is None else LOWER[low]
         if kind is Kind.ELEMENT:
             # Elements in the parameter's own order if that is dense, else row by row.
             fresh = torch.zeros_like(p, dtype=dtype)

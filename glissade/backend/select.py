@@ -9,6 +9,7 @@ import torch
 from ..checks import nearest
 
 BACKENDS = ("eager", "cpu")
+NATIVE = (torch.float32, torch.float64, torch.bfloat16, torch.float16)  # what kernels take
 
 
 def known(backend: str | None) -> None:
@@ -25,8 +26,8 @@ def obstacle(p: torch.Tensor, differentiable: bool) -> str:
         return "differentiable=True needs torch's own operations"
     if p.device.type != "cpu":
         return f"it is on device {str(p.device)!r}"
-    if p.dtype not in (torch.float32, torch.float64):
-        return f"its dtype is {p.dtype} (allowed are torch.float32 and torch.float64)"
+    if p.dtype not in NATIVE:
+        return f"its dtype is {p.dtype} (allowed are {', '.join(map(str, NATIVE))})"
     if type(p.data) is not torch.Tensor:
         return f"it is a {type(p.data).__name__}, whose memory is not one plain array"
     return ""

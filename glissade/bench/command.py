@@ -24,10 +24,12 @@ from glissade.bench.machine import Bystanders, Machine, machine
 from glissade.bench.run import Case, Settings
 from glissade.bench.shapes import MODELS
 from glissade.checks import nearest
+from glissade.storage import LOWER
 
 SCHEMA = 1
 COMPILING = "compile"  # a section of its own beside the models
 SECTIONS = (*MODELS, COMPILING)
+DTYPES = ("float32", "bfloat16", "float16")
 QUICK_ROUNDS, QUICK_SECONDS = 3, 0.02
 
 
@@ -59,6 +61,13 @@ def bench(
         bool,
         typer.Option("--compile", help="torch.compile too: a minute a rule, and a C++ compiler."),
     ] = False,
+    dtype: Annotated[
+        str, typer.Option(metavar="TYPE", help=f"Of parameters and gradients: {', '.join(DTYPES)}.")
+    ] = Settings.dtype,
+    state_dtype: Annotated[
+        str | None,
+        typer.Option("--state-dtype", metavar="TYPE", help="Of our states: bfloat16."),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads  [default: as many as torch takes]")
     ] = None,
@@ -79,6 +88,8 @@ def bench(
         quick=quick and not all_,
         compile=compile_,
         alone=all_,
+        dtype=_known(dtype, DTYPES, "dtype")[0],
+        state_dtype=state_dtype and _known(state_dtype, tuple(LOWER), "state dtype")[0],
     )
     if json_file is not None and not json_file.resolve().parent.is_dir():
         _fail(f"--json {json_file}: there is no folder {json_file.resolve().parent}", 2)
@@ -121,7 +132,8 @@ def _run(settings: Settings, json_file: Path | None) -> bool:
             _show(out, new, settings)
             cases += new
     _sections(out, cases, kernels)
-    wishes = list(goals(cases, kernels))
+    full = settings.dtype == "float32" and settings.state_dtype is None
+    wishes = list(goals(cases, kernels)) if full else []
     if wishes:
         _say(out, "\nGoals of the project")
         for line in table.goal_lines(wishes):
@@ -156,7 +168,7 @@ def _progress() -> Iterator[Callable[[str], None]]:
 
 
 def _show(out: Console, cases: Sequence[Case], settings: Settings) -> None:
-    _say(out, "\n" + table.heading(MODELS[cases[0].shape]))
+    _say(out, "\n" + table.heading(MODELS[cases[0].shape], settings))
     out.print(table.speeds(out, cases, settings), highlight=False)
     for line in table.remarks(cases):
         _say(out, line)

@@ -19,7 +19,7 @@ from ..backend.cpu.compile import compile_plan
 from ..backend.cpu.tables import Item, Table
 from ..checks import plain
 from ..graph import Graph, Kind
-from ..plan import Finish, Pass, Plan
+from ..plan import Finish, Load, Pass, Plan
 from ..program import Program, Programs
 from ..rule import Rule
 from .shapes import Model
@@ -30,11 +30,13 @@ HORIZON = 5 * LONGEST
 
 @dataclass(frozen=True, order=True)
 class Stream:
-    """How many arrays a pass reads, how many of those it writes back, how many others it writes."""
+    """How many arrays a pass reads, how many of those it writes back, how many others it writes;
+    and how many of each have numbers of two bytes, where the others have four."""
 
     reads: int
     updates: int
     fresh: int = 0
+    low: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def arrays(self) -> int:
@@ -46,17 +48,44 @@ class Stream:
         """Numbers per element moved to and from memory."""
         return self.reads + self.updates + self.fresh
 
+    @property
+    def bytes(self) -> int:
+        """Bytes per element moved to and from memory."""
+        return 4 * self.moved - 2 * sum(self.low)
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The dtype of each array: first those that are read, of them first those written back."""
+        reads, updates, fresh = self.low
+
+        def some(count: int, low: int) -> tuple[str, ...]:
+            return (LOW,) * low + ("float32",) * (count - low)
+
+        alone = some(self.reads - self.updates, reads - updates)
+        return some(self.updates, updates) + alone + some(self.fresh, fresh)
+
     def __str__(self) -> str:
-        return f"{self.reads}r{self.updates}w" + (f"+{self.fresh}w" if self.fresh else "")
+        text = f"{self.reads}r{self.updates}w" + (f"+{self.fresh}w" if self.fresh else "")
+        if not any(self.low):
+            return text
+        reads, updates, fresh = self.low
+        return (
+            f"{text}, of them {reads}r{updates}w" + (f"+{fresh}w" if fresh else "") + " of 2 bytes"
+        )
 
 
-def stream_of(work: Pass) -> Stream:
-    """The stream with the mix of a pass."""
-    written = {("state", name) for name in work.stores}
-    if work.param is not None:
-        written.add(("p", ""))
-    updates = len(written & set(work.loads))
-    return Stream(work.reads, updates, work.writes - updates)
+LOW = "bfloat16"
+
+
+def stream_of(work: Pass, plan: Plan | None = None, dtype: str = "float32") -> Stream:
+    """The stream with the mix of a pass; with the plan that it is of, also of its dtypes."""
+    loads, written = set(work.loads), set(work.written)
+    reads, updates, fresh = loads, written & loads, written - loads
+
+    def low(part: set[Load]) -> int:
+        return 0 if plan is None else sum(plan.size(x, dtype) == 2 for x in part)
+
+    return Stream(len(reads), len(updates), len(fresh), low=(low(reads), low(updates), low(fresh)))
 
 
 @functools.cache
@@ -79,9 +108,14 @@ def stream_plan(stream: Stream) -> Plan:
         known={},
         loads=tuple(("state", name) for name in names),
     )
-    kinds = dict.fromkeys(sorted({*names, *written}), Kind.ELEMENT)
+    every = [*names, *(f"b{i}" for i in range(stream.fresh))]
+    kinds = dict.fromkeys(every, Kind.ELEMENT)
+    storage = {k: v for k, v in zip(every, stream.formats, strict=True) if v == LOW}
     nothing = Finish(((),), {})
-    return Plan((work,), (nothing, nothing), (), (), (), kinds, flat=True, slices_as_rows=False)
+    return Plan(
+        (work,), (nothing, nothing), (), (), (), kinds, flat=True, slices_as_rows=False,
+        storage=storage,
+    )  # fmt: skip
 
 
 class Streams:
@@ -89,19 +123,29 @@ class Streams:
 
     def __init__(self, elements: int) -> None:
         self.elements = elements
-        self._arrays: list[torch.Tensor] = []
+        self._arrays: dict[str, list[torch.Tensor]] = {}  # by dtype
         self._tables: dict[Stream, Table] = {}
 
     def table(self, stream: Stream) -> Table:
         """What runs the stream: `table(stream).run()`."""
         if stream not in self._tables:
-            while len(self._arrays) < stream.arrays:
-                self._arrays.append(torch.ones(self.elements))
             plan = stream_plan(stream)
-            item = Item((self.elements,), 0, tuple(self._arrays[: stream.arrays]))
+            item = Item((self.elements,), 0, self._taken(stream.formats))
             kernel = compile_plan(plan, "float32")
             self._tables[stream] = Table(plan, kernel, [item], 1, torch.float32)
         return self._tables[stream]
+
+    def _taken(self, formats: Sequence[str]) -> tuple[torch.Tensor, ...]:
+        """One array for each format, the same ones for every stream."""
+        used: dict[str, int] = {}
+        taken = []
+        for dtype in formats:
+            have = self._arrays.setdefault(dtype, [])
+            at = used[dtype] = used.get(dtype, -1) + 1
+            if at == len(have):
+                have.append(torch.ones(self.elements, dtype=getattr(torch, dtype)))
+            taken.append(have[at])
+        return tuple(taken)
 
 
 @dataclass(frozen=True)
@@ -109,15 +153,18 @@ class Traffic:
     """What a rule moves in a step on a model, on average over a cycle of its branches."""
 
     streams: Mapping[Stream, float]  # how often each runs over all elements
-    numbers: float  # per element, to and from memory
+    bytes: float  # per element, to and from memory
     settled: int  # steps before the cycle begins
     cycle: int  # steps: 1, but where a rule does something every k steps
 
 
-def traffic(rule: Rule, model: Model) -> Traffic:
+def traffic(
+    rule: Rule, model: Model, dtype: str = "float32", state_dtype: str | None = None
+) -> Traffic:
     """The traffic of a rule, from its plans."""
     programs = Programs(rule)
     hyper: dict[str, Any] = {**rule.hyper, "base_lr": plain(rule.hyper["lr"]), "maximize": False}
+    hyper["state_dtype"] = state_dtype
     shares: dict[Program, float] = {}
     for ndim, elements in model.ranks.items():
         program = programs.get(hyper, ndim)
@@ -125,16 +172,16 @@ def traffic(rule: Rule, model: Model) -> Traffic:
     steps = [[program.choose(t, hyper) for program in shares] for t in range(1, HORIZON + 1)]
     settled, cycle = rhythm(steps)
     streams: dict[Stream, float] = {}
-    numbers = 0.0
+    size = 0.0
     for leaves in steps[settled : settled + cycle]:
         for (program, share), leaf in zip(shares.items(), leaves, strict=True):
             plan = program.plans[leaf]
-            numbers += share / cycle * plan.numbers_per_element
+            size += share / cycle * plan.bytes_per_element(dtype)
             for work in plan.passes:
                 if work.reads + work.writes:
-                    stream = stream_of(work)
+                    stream = stream_of(work, plan, dtype)
                     streams[stream] = streams.get(stream, 0.0) + share / cycle
-    return Traffic(streams, numbers, settled, cycle)
+    return Traffic(streams, size, settled, cycle)
 
 
 def rhythm(steps: Sequence[Any]) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from .. import registry
+from ..optimizer import Optimizer
 from ..registry import Entry
 from . import memory, parity
 from .floor import Stream, Streams, Traffic, traffic
@@ -40,6 +41,8 @@ class Settings:
     quick: bool = False
     compile: bool = False
     alone: bool = False  # without torch's optimizers beside them
+    dtype: str = "float32"  # of parameters and gradients
+    state_dtype: str | None = None  # of our states; torch's are as the parameters
 
     def rules(self, shape: str) -> tuple[str, ...]:
         """The optimizers that are timed on a model."""
@@ -122,7 +125,7 @@ class Bench:
         lacking = shortage(model)
         if lacking:
             return [Case(rule, shape, error=lacking) for rule in rules]
-        params, streams = model.parameters(), Streams(model.elements)
+        params, streams = model.parameters(self.settings.dtype), Streams(model.elements)
         cases = []
         for rule in rules:
             self.tell(f"{shape}: {rule}")
@@ -132,7 +135,8 @@ class Bench:
 
     def _parity(self, entry: Entry, moves: Traffic) -> str:
         if entry.name not in self._verdicts:
-            wrong = parity.mismatch(entry, moves.settled + moves.cycle)
+            how = self.settings.dtype, self.settings.state_dtype
+            wrong = parity.mismatch(entry, moves.settled + moves.cycle, *how)
             self._verdicts[entry.name] = f"parity failed: {wrong}" if wrong else ""
         return self._verdicts[entry.name]
 
@@ -142,15 +146,17 @@ class Bench:
         entry = registry.lookup(rule)
         if entry.rule().matrix:
             return Case(rule, model.name, error=UNFUSED)
-        moves = traffic(entry.bind(), model)
+        dtype, state_dtype = self.settings.dtype, self.settings.state_dtype
+        moves = traffic(entry.bind(), model, dtype, state_dtype)
         case = Case(rule, model.name, error=self._parity(entry, moves))
         if case.error:
             return case
-        case.bytes_per_parameter = ITEM * moves.numbers
+        case.bytes_per_parameter = moves.bytes
         case.bytes_moved = case.bytes_per_parameter * model.elements
         case.passes = {str(s): share for s, share in sorted(moves.streams.items())}
         warm = max(2, moves.settled + 1)
-        step = fed(entry.optimizer(params, LR, backend="cpu")).step
+        rule_ = entry.bind(LR)
+        step = fed(Optimizer(params, rule_, backend="cpu", state_dtype=state_dtype)).step
         for _ in range(warm):
             step()
         peaks = {"ours": _peak(step, model, 3)}

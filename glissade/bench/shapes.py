@@ -37,12 +37,13 @@ class Model:
             out[len(shape)] = out.get(len(shape), 0) + math.prod(shape)
         return out
 
-    def parameters(self) -> list[torch.Tensor]:
+    def parameters(self, dtype: str = "float32") -> list[torch.Tensor]:
         """The parameters, with gradients, of the sizes that training has."""
+        like: torch.dtype = getattr(torch, dtype)
         generator = torch.Generator().manual_seed(0)
 
         def normal(shape: Shape, std: float) -> torch.Tensor:
-            return torch.empty(shape).normal_(0.0, std, generator=generator)
+            return torch.empty(shape).normal_(0.0, std, generator=generator).to(like)
 
         params = [normal(shape, 0.02).requires_grad_() for shape in self.shapes]
         for p in params:

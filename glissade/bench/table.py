@@ -49,11 +49,12 @@ def _megabytes(count: int | None) -> str:
     return NONE if count is None else f"{count / 1e6:,.1f}"
 
 
-def heading(model: Model) -> str:
+def heading(model: Model, settings: Settings) -> str:
     """A model in one line."""
+    kept = "" if settings.state_dtype is None else f", state in {settings.state_dtype}"
     return (
         f"{model.name}: {model.title}, {model.tensors:,} tensors, {model.elements:,} parameters, "
-        "float32"
+        f"{settings.dtype}{kept}"
     )
 
 

@@ -196,9 +196,15 @@ def chosen(
 
 
 def rule_of(how: float | str, specs: Sequence[Spec]) -> str:
-    """How the learning rates were chosen, for the caption."""
-    own_ones = any(spec.lr is not None for spec in specs)
-    kept_ = "; a rate that was given with an optimizer was kept" if own_ones else ""
+    """How learning rates and curvatures came to be, for the caption."""
+    said = _rates(how, any(spec.lr is not None for spec in specs))
+    if any(spec.name == "sophia" for spec in specs):
+        said += " Sophia’s curvature is Hutchinson’s estimate, from seeded probes."
+    return said
+
+
+def _rates(how: float | str, some_given: bool) -> str:
+    kept_ = "; a rate that was given with an optimizer was kept" if some_given else ""
     if how == "tuned":
         return (
             f"Learning rates: tuned, each the best of {TRIALS} (log-spaced over its usual range) "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -45,4 +46,5 @@ def ema(rule: Rule, decay: float = 0.999) -> Rule:
 
     Source: Polyak & Juditsky 1992, doi:10.1137/0330046.
     """
-    return rule.wrap("ema", after=partial(_average, rule.after), ema_decay=decay)
+    wrapped = rule.wrap("ema", after=partial(_average, rule.after), ema_decay=decay)
+    return replace(wrapped, keeps={**rule.keeps, "ema_average": "float32"})

@@ -67,7 +67,7 @@ def test_quick_run_writes_what_it_shows(tmp_path: Path) -> None:
 
 
 def test_parity_failure_is_told_and_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parity, "mismatch", lambda entry, steps: "the value is off")
+    monkeypatch.setattr(parity, "mismatch", lambda entry, *how: "the value is off")
     result = run(app, ["--quick", "--shapes", "mlp", "-o", "sgd"])
     assert result.exit_code == 1
     assert "parity failed: the value is off" in result.output

@@ -13,7 +13,10 @@ from glissade.bench.shapes import MODELS
 from glissade.plan import plan
 from glissade.trace import trace
 
-STREAMS = [Stream(1, 0), Stream(4, 0), Stream(2, 1), Stream(4, 3), Stream(2, 1, 1), Stream(1, 0, 2)]
+STREAMS = [
+    Stream(1, 0), Stream(4, 0), Stream(2, 1), Stream(4, 3), Stream(2, 1, 1), Stream(1, 0, 2),
+    Stream(4, 3, low=(4, 3, 0)), Stream(4, 3, low=(2, 1, 0)), Stream(2, 1, 2, low=(1, 0, 1)),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("stream", STREAMS, ids=str)
@@ -21,7 +24,9 @@ def test_plan_has_the_mix(stream: Stream) -> None:
     (work,) = stream_plan(stream).passes
     assert work.reads == stream.reads
     assert work.writes == stream.updates + stream.fresh
-    assert stream_of(work) == stream
+    whole = stream_plan(stream)
+    assert stream_of(work, whole) == stream
+    assert whole.bytes_per_element("float32") == stream.bytes
     assert stream_plan(stream).numbers_per_element == stream.moved
     assert bool(work.sums) == (work.writes == 0)
 
@@ -29,16 +34,19 @@ def test_plan_has_the_mix(stream: Stream) -> None:
 @pytest.mark.parametrize("stream", STREAMS, ids=str)
 def test_kernel_reads_and_writes_every_array(stream: Stream) -> None:
     n = 100_003  # several chunks, and more than one thread where there is one
-    arrays = [torch.full((n,), 2.0**i) for i in range(stream.arrays)]
+    arrays = [
+        torch.full((n,), 2.0**i, dtype=getattr(torch, dtype))
+        for i, dtype in enumerate(stream.formats)
+    ]
     before = [a.clone() for a in arrays]
-    mean = sum(before[: stream.reads], torch.zeros(n)) / stream.reads
+    mean = sum((x.float() for x in before[: stream.reads]), torch.zeros(n)) / stream.reads
     plan = stream_plan(stream)
     item = Item((n,), 0, tuple(arrays))
     table = Table(plan, compile_plan(plan, "float32"), [item], 1, torch.float32)
     table.run()
     for i, (a, was) in enumerate(zip(arrays, before, strict=True)):
         written = i < stream.updates or i >= stream.reads
-        torch.testing.assert_close(a, mean if written else was)
+        torch.testing.assert_close(a, mean.to(a.dtype) if written else was)
     if not (stream.updates or stream.fresh):
         address = int(table.context[2])  # the chunks' partial sums
         partials = table._keep[-1]
@@ -80,7 +88,7 @@ def test_stream_of_a_first_step_writes_a_state_that_it_does_not_read() -> None:
 def test_traffic(name: str, streams: dict[Stream, float], numbers: float) -> None:
     moves = traffic(registry.lookup(name).bind(), MODELS["mlp"])
     assert dict(moves.streams) == pytest.approx(streams)
-    assert moves.numbers == pytest.approx(numbers)
+    assert moves.bytes == pytest.approx(4 * numbers)
 
 
 def test_traffic_is_weighted_where_the_rank_matters() -> None:

@@ -19,7 +19,7 @@ from .finishing import Finishing
 from .layout import Layout
 from .passing import Passing
 from .stage import Stage
-from .vector import FLOATS
+from .vector import FORMATS, SIZES
 
 NAME = '@"stage"'  # of every function until it is known which others it is compiled with
 
@@ -39,10 +39,9 @@ class Text:
 
 def emit(plan: Plan, dtype: str, vector_bytes: int) -> list[list[Text]]:
     """The stages in the order they run in, a list for what lies between two breaks; `dtype` is
-    "float32" or "float64"."""
+    that of parameters and gradients."""
     layout = Layout(plan)
-    scalar, size = FLOATS[dtype]
-    width = vector_bytes // size
+    width = vector_bytes // SIZES[FORMATS[dtype].scalar]
 
     breaks = {cut.after for cut in plan.breaks}
     segments: list[list[Text]] = [[]]
@@ -50,14 +49,14 @@ def emit(plan: Plan, dtype: str, vector_bytes: int) -> list[list[Text]]:
         for r, values in enumerate(finish.rounds):
             stores = finish.stores if r == len(finish.rounds) - 1 else {}
             if values or stores:
-                finishing = Finishing(ir.Module(), "stage", layout, scalar, width)
+                finishing = Finishing(ir.Module(), "stage", layout, dtype, width)
                 finishing.emit(values, stores)
                 name = f"finish_{k}" + (f"_{r}" if r else "")
                 segments[-1].append(_text(name, finishing))
             if (k, r) in breaks:
                 segments.append([])
         if k < len(plan.passes):
-            passing = Passing(ir.Module(), "stage", layout, scalar, width)
+            passing = Passing(ir.Module(), "stage", layout, dtype, width)
             passing.emit(plan.passes[k])
             segments[-1].append(_text(f"pass_{k}", passing))
     return segments

@@ -163,7 +163,7 @@ class Finishing(Stage):
         def after(nest: Nest) -> None:
             x = self.v.total(self.b, self.b.load(place, typ=self.v.of(F64)))
             x = self.v.convert(self.b, x, self.v.scalar)
-            self.b.store(x, self.at(self.column(self.layout.temps[n]), nest.outer))
+            self.b.store(x, self.at(self.layout.temps[n], nest.outer))
 
         self.over(
             arg.kind,

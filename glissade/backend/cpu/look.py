@@ -179,7 +179,7 @@ def _resolve(names: Sequence[str]) -> None:
 
     for name in names:
         llvm.add_symbol(name, ctypes.cast(find(name), ctypes.c_void_p).value)
-    for dtype in ("float32", "float64"):
+    for dtype in ("float16", "bfloat16", "float32", "float64"):
         DTYPES[getattr(torch, dtype)] = int(find(f"{ASK}dtype_{dtype}")())
 
 

@@ -63,7 +63,7 @@ class Passing(Stage):
             for n, place in per_row.items():
                 x = self.v.total(self.b, self.b.load(place, typ=self.v.of(F64)))
                 x = self.v.convert(self.b, x, self.v.scalar)
-                self.b.store(x, self.at(self.column(self.layout.temps[n]), nest.outer))
+                self.b.store(x, self.at(self.layout.temps[n], nest.outer))
 
         if self.layout.plan.flat:
             self.base = lo  # one row: the chunk itself
@@ -84,8 +84,11 @@ class Passing(Stage):
 
     def place(self, kind: Kind, column: int, nest: Nest) -> ir.Value:
         if self.base is not None:
-            return self.at(self.column(column), self.b.add(self.base, nest.inner))
+            return self.at(column, self.b.add(self.base, nest.inner))
         return super().place(kind, column, nest)
+
+    def index(self, nest: Nest) -> ir.Value:
+        return super().index(nest) if self.base is None else self.b.add(self.base, nest.inner)
 
     def _column_sums(self, n: Node, nest: Nest, lo: ir.Value, piece: ir.Value) -> ir.Value:
         """Where this row adds to the sums per column; set to 0 by a chunk's or matrix's first."""

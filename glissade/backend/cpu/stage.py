@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from llvmlite import ir
 
 from ...graph import Kind, Node
+from ...storage import PARAMETER
 from . import layout as at
 from .code import Code
 from .layout import Layout
-from .vector import F32, F64, I32, I64, PTR, Vectors
+from .vector import BF16, F64, FORMATS, I32, I64, PTR, Format, Vectors
 
 # How a value of one kind is found inside a loop over another: which column of the tensor table
 # divides the outer index (None: 1), and whether the inner index counts.
@@ -53,10 +54,15 @@ class Stage(Code):
     """What passes and finishes share: the table, the loops, the values of nodes."""
 
     def __init__(
-        self, module: ir.Module, name: str, layout: Layout, scalar: ir.Type, width: int
+        self, module: ir.Module, name: str, layout: Layout, dtype: str, width: int
     ) -> None:
         self.layout = layout
-        self.v = Vectors(module, scalar, width)
+        self.form = FORMATS[dtype]  # of parameters and gradients
+        self.plain = next(x for x in FORMATS.values() if x.memory == self.form.scalar)
+        self._forms = {at.PARAM: self.form, at.GRAD: self.form} | {
+            layout.states[name]: FORMATS[low] for name, low in layout.plan.storage.items()
+        }
+        self.v = Vectors(module, self.form.scalar, width)
         self.one = Vectors(module, F64, 1)  # values per tensor are single doubles
         super().__init__(module, name, [PTR, I64])
         self.context, self.part = self.fn.args
@@ -83,9 +89,13 @@ class Stage(Code):
             self._columns[index] = b.load(where, typ=typ)
         return self._columns[index]
 
-    def at(self, base: ir.Value, index: ir.Value) -> ir.Value:
-        """The address of the `index`-th element from `base` on."""
-        return self.slot(base, index, self.v.scalar)
+    def form_of(self, column: int) -> Format:
+        """How the numbers lie in the array of this column."""
+        return self._forms.get(column, self.plain)
+
+    def at(self, column: int, index: ir.Value) -> ir.Value:
+        """The address of the `index`-th element of the array of this column."""
+        return self.slot(self.column(column), index, self.form_of(column).memory)
 
     # Loops
 
@@ -184,7 +194,7 @@ class Stage(Code):
         if node.op == "const":
             return self.one.constant(node.value)
         if node.op == "machine_eps":
-            return self.one.constant(2.0**-23 if self.v.scalar == F32 else 2.0**-52)
+            return self.one.constant(self.form.eps)
         if node.kind is Kind.HOST:
             x = self.word(self.column(at.HOST), self.layout.hosts[node], F64)
             return self.b.fcmp_unordered("!=", x, F64(0)) if node.bool_ else x
@@ -216,12 +226,37 @@ class Stage(Code):
         if node not in nest.at_inner:
             if pointer is not None:
                 place = self.place(node.kind, pointer, nest)
-                x = self.v.load(self.b, place, self.v.scalar, nest.mask)
+                x = self.v.read(self.b, place, self.form_of(pointer), nest.mask)
                 nest.at_inner[node] = self._truth(node, x)
+            elif node.op == "noise":
+                nest.at_inner[node] = self._noise(node, nest)
             else:
                 args = [self.value(a, nest) for a in node.args]
-                nest.at_inner[node] = self.v.op(self.b, node.op, args)
+                nest.at_inner[node] = self._computed(node, args)
         return nest.at_inner[node]
+
+    def _computed(self, node: Node, args: list[ir.Value]) -> ir.Value:
+        if node.op == "nearest":
+            return self.v.nearest(self.b, args[0], self.form)
+        if node.op != "stored":
+            return self.v.op(self.b, node.op, args)
+        dtype, half = node.value
+        form = self.form if dtype == PARAMETER else FORMATS[dtype]
+        x, noise = args
+        return self.v.stochastic(self.b, x, noise, half) if form.memory == BF16 else x
+
+    def _noise(self, node: Node, nest: Nest) -> ir.Value:
+        """32 random bits for each element of a vector: see `glissade.storage`."""
+        (key,) = node.args
+        if key not in nest.at_once:
+            with writing_at(self, nest.once):
+                word = self.b.fptoui(self.number(key), I32)
+                nest.at_once[key] = self.v.splat(self.b, word)
+        return self.v.noise(self.b, self.b.trunc(self.index(nest), I32), nest.at_once[key])
+
+    def index(self, nest: Nest) -> ir.Value:
+        """The place of a vector's first element among those of the tensor."""
+        return self.b.add(self.b.mul(nest.outer, nest.length), nest.inner)
 
     def _truth(self, node: Node, x: ir.Value) -> ir.Value:
         """What was kept of a node: truths are kept as 0 and 1."""
@@ -247,11 +282,12 @@ class Stage(Code):
                     index = self.b.sdiv(index, self.column(divide))
                 nest.starts[kind] = self.b.mul(index, nest.length) if inner else index
         index = nest.starts[kind]
-        return self.at(self.column(column), self.b.add(index, nest.inner) if inner else index)
+        return self.at(column, self.b.add(index, nest.inner) if inner else index)
 
     def put(self, x: ir.Value, kind: Kind, column: int, nest: Nest) -> None:
         """Store the vector x where the array of this column has its place in the nest."""
-        self.v.store(self.b, x, self.place(kind, column, nest), nest.mask)
+        place = self.place(kind, column, nest)
+        self.v.write(self.b, x, place, self.form_of(column), nest.mask)
 
 
 class writing_at:

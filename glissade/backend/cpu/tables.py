@@ -13,6 +13,7 @@ import torch
 
 from ...graph import Kind
 from ...plan import Break, Plan
+from ..member import compute_dtype
 from . import layout as at
 from . import look, team, threads
 from .compile import Kernel
@@ -82,7 +83,7 @@ class Table:
             states = [x.data_ptr() for x in item.states]
             self.tensors[i, layout.first_state : layout.first_state + len(states)] = states
         self.chunks: Words = np.array(chunks, np.int64).reshape(-1, at.CHUNK_WORDS)
-        self._scratch(shapes, dtype)
+        self._scratch(shapes, compute_dtype(dtype))
         self.context: Words = np.zeros(at.CONTEXT_WORDS, np.int64)
         self.context[at.CHUNKS] = self.chunks.ctypes.data
         self.context[at.TENSORS] = self.tensors.ctypes.data

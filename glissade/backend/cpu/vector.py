@@ -6,15 +6,51 @@ gradient must come out as NaN.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
 from llvmlite import ir
 
+from ...storage import FIRST, HIGH_SHIFT, LOW_SHIFT, SPREAD
+
+
+class BFloatType(ir.Type):  # type: ignore[misc]
+    """LLVM's bfloat, which llvmlite does not know: of its constants none are used."""
+
+    intrinsic_name = "bf16"
+
+    def __str__(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BFloatType)
+
+    def __hash__(self) -> int:
+        return hash(BFloatType)
+
+
 I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
-F32, F64, PTR = ir.FloatType(), ir.DoubleType(), ir.PointerType()
+F16, BF16, F32, F64 = ir.HalfType(), BFloatType(), ir.FloatType(), ir.DoubleType()
+PTR = ir.PointerType()
 FUSE = ("contract",)
-FLOATS = {"float32": (F32, 4), "float64": (F64, 8)}
+
+
+class Format(NamedTuple):
+    """How numbers of a dtype lie in memory, and what they are computed in."""
+
+    memory: ir.Type
+    size: int  # bytes
+    scalar: ir.Type
+    eps: float
+
+
+FORMATS = {
+    "float32": Format(F32, 4, F32, 2.0**-23),
+    "float64": Format(F64, 8, F64, 2.0**-52),
+    "float16": Format(F16, 2, F32, 2.0**-10),
+    "bfloat16": Format(BF16, 2, F32, 2.0**-7),
+}
 
 
 class _Exp(NamedTuple):
@@ -36,6 +72,9 @@ EXP = {
         64, 1023, 52, -746.0, 710.0, 6.93147180369123816490e-01, 1.90821492927058770002e-10, 13
     ),
 }
+
+
+SIZES = {F16: 2, BF16: 2, F32: 4, F64: 8}
 
 
 def _mangled(t: ir.Type) -> str:
@@ -109,7 +148,7 @@ class Vectors:
 
     def load(self, b: ir.IRBuilder, p: ir.Value, scalar: ir.Type, mask: ir.Value | None) -> Any:
         """A vector from memory; lanes outside the mask are 0."""
-        size = 4 if scalar == F32 else 8
+        size = SIZES[scalar]
         if mask is None:
             return b.load(p, typ=self.of(scalar), align=size)
         vector = self.of(scalar)
@@ -120,13 +159,51 @@ class Vectors:
     def store(self, b: ir.IRBuilder, x: ir.Value, p: ir.Value, mask: ir.Value | None) -> None:
         """A vector to memory; lanes outside the mask are left alone."""
         scalar = x.type.element if isinstance(x.type, ir.VectorType) else x.type
-        size = 4 if scalar == F32 else 8
+        size = SIZES[scalar]
         if mask is None:
             b.store(x, p, align=size)
         else:
             typ = ir.FunctionType(ir.VoidType(), [x.type, PTR, I32, self.mask])
             fn = self.declared(f"llvm.masked.store.{_mangled(x.type)}.p0", typ)
             b.call(fn, [x, p, I32(size), mask])
+
+    def read(self, b: ir.IRBuilder, p: ir.Value, form: Format, mask: ir.Value | None) -> Any:
+        """A vector from memory, as what it is computed in."""
+        x = self.load(b, p, form.memory, mask)
+        return x if form.memory == form.scalar else b.fpext(x, self.of(form.scalar))
+
+    def write(
+        self, b: ir.IRBuilder, x: ir.Value, p: ir.Value, form: Format, mask: ir.Value | None
+    ) -> None:
+        """A vector to memory, rounded to the nearest, to even where two are as near."""
+        if form.memory != form.scalar:
+            x = b.fptrunc(x, self.of(form.memory))
+        self.store(b, x, p, mask)
+
+    def nearest(self, b: ir.IRBuilder, x: ir.Value, form: Format) -> ir.Value:
+        """x as it comes back from memory of a format."""
+        if form.memory == form.scalar:
+            return x
+        return b.fpext(b.fptrunc(x, self.of(form.memory)), self.of(form.scalar))
+
+    def noise(self, b: ir.IRBuilder, first: ir.Value, key: ir.Value) -> ir.Value:
+        """32 random bits in each lane, of its place, the first lane's being `first`, and a key."""
+        number = functools.partial(self.constant, scalar=I32)
+        x = b.add(self.splat(b, b.mul(first, I32(SPREAD))), key)
+        if self.width > 1:
+            lanes = [I32(k * SPREAD % 2**32) for k in range(self.width)]
+            x = b.add(x, ir.Constant(x.type, lanes))
+        x = b.mul(b.xor(x, b.lshr(x, number(LOW_SHIFT))), number(FIRST))
+        return b.xor(x, b.lshr(x, number(HIGH_SHIFT)))
+
+    def stochastic(self, b: ir.IRBuilder, x: ir.Value, noise: ir.Value, half: int) -> ir.Value:
+        """Floats rounded up or down to their upper halves by 16 bits of noise: the lower ones of
+        the sum are what is left, and go. A NaN must not be carried over into a number."""
+        number = functools.partial(self.constant, scalar=I32)
+        some = b.lshr(noise, number(16)) if half else b.and_(noise, number(0xFFFF))
+        bits = b.bitcast(x, self.of(I32))
+        upper = b.bitcast(b.and_(b.add(bits, some), number(0xFFFF0000)), self.of(F32))
+        return b.select(b.fcmp_unordered("uno", x, x), x, upper)
 
     def exp(self, b: ir.IRBuilder, x: ir.Value) -> ir.Value:
         """e to the power x, about one unit in the last place off: the library's takes an element

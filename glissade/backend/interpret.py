@@ -1,0 +1,105 @@
+"""A traced rule on torch tensors, node by node: the reference where states are kept in fewer bits.
+
+There a rule cannot simply be called: what it returns as a new state has to be rounded before the
+rest of it goes on.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ..graph import Node, reduced_dims
+from ..ops import OPS, Asked, working
+from ..program import Program
+from ..simplify import walk
+from ..storage import PARAMETER, key, noise, places, stochastic
+from ..trace import Leaf
+from .member import compute_dtype, real, state_shape
+
+
+def step(
+    program: Program,
+    at: int,
+    p: torch.Tensor,
+    g: torch.Tensor,
+    state: Mapping[str, Any],
+    t: int,
+    hyper: Mapping[str, Any],
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]] | None:
+    """As `eager.step`, of one leaf of a program."""
+    leaf = program.leaves[at]
+    p, g = real(p), real(g)
+    dtype = compute_dtype(p.dtype)
+    working.dtype = dtype
+    wide, g = p.to(dtype), g.to(dtype)
+    known: dict[int, Any] = {}
+    guards = [] if leaf.guard is None else [leaf.guard]
+
+    def source(node: Node) -> Any:
+        if node.op == "hyper":
+            name, *rest = node.value
+            return functools.reduce(operator.getitem, rest, hyper[name])
+        if node.op == "count":
+            whole, part = (math.prod(state_shape(kind, p.shape)) for kind in node.value)
+            return p.new_tensor(whole / part, dtype=dtype)
+        if node.op == "key":
+            return key(node.value, t, hyper["rounding_seed"])
+        if node.op == "state":
+            return state[node.value].to(dtype)
+        if node.op == "machine_eps":
+            return p.new_tensor(torch.finfo(p.dtype).eps, dtype=dtype)
+        return {"t": t, "p": wide, "g": g, "const": node.value}[node.op]
+
+    def value(node: Node) -> Any:
+        args = [known[id(a)] for a in node.args]
+        if node.op == "all":
+            return _total(leaf, node, args[0])
+        if not args:
+            return source(node)
+        if node.op in ("sum", "sumsq"):
+            (x,) = args
+            dims = reduced_dims(node.value, x.ndim)
+            x = x * x if node.op == "sumsq" else x
+            return torch.sum(x, dim=dims, keepdim=node.value != "tensor") if dims else x
+        if node.op == "nearest":
+            return args[0].to(p.dtype).to(dtype)
+        if node.op == "noise":
+            where = places(p.shape, p.stride(), program.flat).to(p.device)
+            return noise(args[0], where)
+        if node.op == "stored":
+            kept, half = node.value
+            low = p.dtype == torch.bfloat16 if kept == PARAMETER else True
+            return stochastic(args[0], args[1], half) if low else args[0]
+        tensors = any(isinstance(x, torch.Tensor) for x in args)
+        return (OPS[node.op].torch if tensors else OPS[node.op].host)(*args)
+
+    for node in walk([*leaf.totals, *guards, leaf.param, *leaf.state.values()]):
+        known[id(node)] = value(node)
+        if node is leaf.guard and not bool(known[id(node)]):
+            return None
+
+    def result(node: Node) -> torch.Tensor:
+        return torch.as_tensor(known[id(node)], dtype=dtype, device=p.device)
+
+    # The caller copies these in one by one: State(slow=p) must not be the parameter itself.
+    inputs = {id(p), *map(id, state.values())}
+    stored = {}
+    for name, node in leaf.state.items():
+        x = result(node)
+        stored[name] = (x.clone() if id(x) in inputs else x).broadcast_to(state[name].shape)
+    return result(leaf.param), stored
+
+
+def _total(leaf: Leaf, node: Node, share: torch.Tensor) -> torch.Tensor:
+    """A total over all tensors: see `rule._total_over_all`."""
+    at = next(i for i, total in enumerate(leaf.totals) if total is node)
+    totals = working.totals or []
+    if at >= len(totals):
+        raise Asked(float(share))
+    return torch.tensor(totals[at], dtype=torch.float64, device=share.device)

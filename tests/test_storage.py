@@ -1,0 +1,479 @@
+"""Half-precision parameters in kernels, and states in bfloat16: rounded before they are used."""
+
+from __future__ import annotations
+
+import copy
+import io
+import math
+from typing import Any
+
+import pytest
+import torch
+
+import glissade
+from glissade import Optimizer, Rule, State, registry, rules, wrappers
+from glissade.registry import Entry
+from tests.cases import feed
+
+SHAPES = [(5,), (7, 33), (3, 4, 5), (), (40, 70)]
+LOW = [torch.bfloat16, torch.float16]
+EACH = [
+    pytest.param(row, variant, id=f"{row.name}-{variant}" if variant else row.name)
+    for row in registry.compiled()
+    for variant in (row.variants or [None])
+]
+# Parameters of float32 with states in full are those of tests/test_parity.py.
+WAYS = [(torch.float32, "bfloat16"), *((dtype, low) for dtype in LOW for low in (None, "bfloat16"))]
+BF16 = 2.0**-7
+
+
+def parameters(dtype: torch.dtype, seed: int = 0) -> list[torch.nn.Parameter]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.nn.Parameter(torch.randn(s, generator=generator).to(dtype)) for s in SHAPES]
+
+
+def gradients(params: list[torch.nn.Parameter], t: int) -> None:
+    for i, p in enumerate(params):
+        generator = torch.Generator().manual_seed(1000 * t + i)
+        p.grad = torch.randn(p.shape, generator=generator).to(p.dtype)
+
+
+def bind(row: Entry, variant: str | None) -> Rule:
+    return row.bind(0.01, **({} if variant is None else {"variant": variant}))
+
+
+def apart(x: torch.Tensor, y: torch.Tensor, ulp: float) -> tuple[int, int]:
+    """In how many places two tensors differ, and in how many by more than a unit of the last place.
+
+    Near 0 there is only what is left of larger numbers.
+    """
+    x, y = x.float(), y.float()
+    assert float((x - y).abs().max()) <= 4 * ulp * float(y.abs().max()) + 1e-30
+    size = torch.maximum(x.abs(), y.abs()) * ulp + 1e-6 * y.abs().amax() + 1e-30
+    distance = (x - y).abs() / size
+    return int((distance > 1e-3).sum()), int((distance > 1.01).sum())
+
+
+@pytest.mark.parametrize(("dtype", "state_dtype"), WAYS)
+@pytest.mark.parametrize(("row", "variant"), EACH)
+def test_kernels_agree_with_the_reference(
+    row: Entry, variant: str | None, dtype: torch.dtype, state_dtype: str | None
+) -> None:
+    """From the same numbers each step, mostly to the bit: a sum that is fused or not is rounded to
+    another neighbour once in a thousand times, and what is made of that differs more."""
+    sides = [parameters(dtype) for _ in range(2)]
+    optimizers = [
+        Optimizer(params, bind(row, variant), backend=backend, state_dtype=state_dtype)
+        for params, backend in zip(sides, ("eager", "cpu"), strict=True)
+    ]
+    different, further, count = 0, 0, 0
+    for t in range(1, 8):
+        for params, optimizer in zip(sides, optimizers, strict=True):
+            gradients(params, t)
+            feed(optimizer)
+            optimizer.step()
+        for p, q in zip(*sides, strict=True):
+            pairs = [(p.data, q.data)]
+            one, other = optimizers[0].state[p], optimizers[1].state[q]
+            pairs += [(one[name], other[name]) for name in one if name != "step"]
+            for x, y in pairs:
+                assert x.dtype == y.dtype
+                if x.dtype in LOW:
+                    places, far = apart(x, y, torch.finfo(x.dtype).eps)
+                    different, further = different + places, further + far
+                    count += x.numel()
+                else:
+                    torch.testing.assert_close(x, y, rtol=1e-4, atol=1e-6)
+                x.copy_(y)
+    assert different <= 0.01 * count
+    assert further <= 0.001 * count
+
+
+@pytest.mark.parametrize("backend", ["eager", "cpu"])
+def test_a_state_is_rounded_before_it_is_used(backend: str) -> None:
+    """The step goes by the m that is stored, not by the one that was computed."""
+
+    def momentum(p: Any, g: Any, s: Any, t: Any, h: Any) -> Any:
+        m = 0.9 * s.m + g
+        return h.lr * m, State(m=m)
+
+    p = torch.nn.Parameter(torch.zeros(64))
+    optimizer = Optimizer([p], Rule(momentum, {"lr": 1.0}), backend=backend, state_dtype="bfloat16")
+    moved = torch.zeros(64)
+    for t in range(5):
+        p.grad = torch.randn(64, generator=torch.Generator().manual_seed(t))
+        optimizer.step()
+        m = optimizer.state[p]["m"]
+        assert m.dtype == torch.bfloat16
+        moved = moved - m.float()
+        torch.testing.assert_close(p.detach(), moved, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", LOW, ids=str)
+def test_parameters_are_rounded_to_the_nearest(dtype: torch.dtype) -> None:
+    """To even where two are as near; against torch's own conversion, of every value there is."""
+    bits = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16)
+    p = torch.nn.Parameter(bits.view(dtype)[torch.isfinite(bits.view(dtype))].clone())
+    g = torch.randn(p.shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+    optimizer = glissade.SGD([p], lr=1e-3, backend="cpu")
+    wanted = (p.detach().float() - g.float() * 1e-3).to(dtype)
+    p.grad = g
+    optimizer.step()
+    normal = wanted.abs() >= torch.finfo(dtype).tiny  # some processors make the rest 0
+    same = p.detach()[normal] == wanted[normal]
+    assert same.float().mean() > 0.9999  # a fused product may fall on the other side of a tie
+    assert torch.isfinite(p.detach()).equal(torch.isfinite(wanted))
+
+
+@pytest.mark.parametrize("state_dtype", [None, "bfloat16"])
+@pytest.mark.parametrize("dtype", [torch.float32, *LOW], ids=str)
+@pytest.mark.parametrize("bits", [0x7F800001, 0x7FC00000, 0x7FFFFFFF, -1, 0x7F80FFFF])
+def test_a_nan_stays_one(dtype: torch.dtype, state_dtype: str | None, bits: int) -> None:
+    """Whatever its payload: rounding must not carry it over into infinity or 0."""
+    p = torch.nn.Parameter(torch.ones(40, dtype=dtype))
+    nan = torch.tensor([bits], dtype=torch.int64).to(torch.int32).view(torch.float32)
+    p.grad = torch.ones(40).to(dtype)
+    p.grad[17] = nan.to(dtype)[0] if dtype != torch.bfloat16 else nan[0]
+    if dtype == torch.bfloat16:
+        p.grad.view(torch.int16)[17] = -1 if bits < 0 else 0x7F81
+    optimizer = glissade.SGD([p], lr=0.1, momentum=0.9, backend="cpu", state_dtype=state_dtype)
+    for _ in range(3):
+        optimizer.step()
+    assert torch.isnan(p.detach()).nonzero().tolist() == [[17]]
+    (buffer,) = (x for k, x in optimizer.state[p].items() if k != "step")
+    assert torch.isnan(buffer).nonzero().tolist() == [[17]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_any_number_of_threads_gives_the_same_bits(dtype: torch.dtype) -> None:
+    ends = []
+    before = torch.get_num_threads()
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        try:
+            generator = torch.Generator().manual_seed(0)
+            p = torch.nn.Parameter(torch.randn(700, 500, generator=generator).to(dtype))
+            optimizer = glissade.LAMB([p], lr=0.01, backend="cpu", state_dtype="bfloat16")
+            for t in range(3):
+                p.grad = torch.randn(700, 500, generator=torch.Generator().manual_seed(t)).to(dtype)
+                optimizer.step()
+        finally:
+            torch.set_num_threads(before)
+        ends.append(p.detach().clone())
+    assert torch.equal(*ends)
+
+
+@pytest.mark.parametrize("backend", ["eager", "cpu"])
+def test_saved_and_loaded_it_goes_on_by_the_same_bits(backend: str) -> None:
+    params = parameters(torch.bfloat16)
+    how: dict[str, Any] = {"lr": 0.01, "backend": backend, "state_dtype": "bfloat16"}
+    optimizer = glissade.AdamW(params, **how)
+    for t in range(4):
+        gradients(params, t)
+        optimizer.step()
+    file = io.BytesIO()
+    torch.save([optimizer.state_dict(), [p.data for p in params]], file)
+    file.seek(0)
+    state, values = torch.load(file, weights_only=True)
+    again = parameters(torch.bfloat16, seed=1)
+    for p, x in zip(again, values, strict=True):
+        p.data.copy_(x)
+    resumed = glissade.AdamW(again, **how)
+    resumed.load_state_dict(state)
+    assert resumed.param_groups[0]["state_dtype"] == "bfloat16"
+    copied = copy.deepcopy(optimizer)
+    for t in range(4, 8):
+        for side, one in ((params, optimizer), (again, resumed),
+                          (copied.param_groups[0]["params"], copied)):  # fmt: skip
+            gradients(side, t)
+            one.step()
+    for p, q, r in zip(params, again, copied.param_groups[0]["params"], strict=True):
+        assert torch.equal(p, q)
+        assert torch.equal(p, r)
+        assert {x.dtype for k, x in resumed.state[q].items() if k != "step"} == {torch.bfloat16}
+
+
+def dtypes(optimizer: Any, p: torch.Tensor) -> dict[str, torch.dtype]:
+    return {k: x.dtype for k, x in optimizer.state[p].items() if k != "step"}
+
+
+def test_per_group_and_per_state() -> None:
+    a, b, c = parameters(torch.float32)[:3]
+    optimizer = glissade.AdamW(
+        [
+            {"params": [a]},
+            {"params": [b], "state_dtype": {"m": torch.bfloat16}},
+            {"params": [c], "state_dtype": {"exp_avg_sq": "bfloat16", "m": "float32"}},
+        ],
+        lr=0.1,
+        state_dtype=torch.bfloat16,
+    )
+    gradients([a, b, c], 0)
+    optimizer.step()
+    low, full = torch.bfloat16, torch.float32
+    assert dtypes(optimizer, a) == {"m": low, "v": low}
+    assert dtypes(optimizer, b) == {"m": low, "v": full}
+    assert dtypes(optimizer, c) == {"m": full, "v": low}
+    optimizer.param_groups[0]["state_dtype"] = None  # a change takes what is there along
+    m = optimizer.state[a]["m"].clone()
+    a.grad = torch.zeros_like(a)
+    optimizer.step()
+    assert dtypes(optimizer, a) == {"m": full, "v": full}
+    torch.testing.assert_close(optimizer.state[a]["m"], 0.9 * m.float())
+
+
+def test_rows_columns_and_numbers_stay_in_full() -> None:
+    p = torch.nn.Parameter(torch.ones(6, 4, dtype=torch.bfloat16))
+    optimizer = glissade.Adafactor([p], lr=0.1, state_dtype="bfloat16")
+    p.grad = torch.ones_like(p)
+    optimizer.step()
+    assert set(dtypes(optimizer, p).values()) == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "state_dtype", "around", "held", "moved"),
+    [
+        ("float32", None, "", 8, 28),
+        ("float32", "bfloat16", "", 4, 20),
+        ("bfloat16", None, "", 8, 22),
+        ("bfloat16", "bfloat16", "", 4, 14),
+        ("bfloat16", "bfloat16", "kahan", 6, 18),
+        ("bfloat16", None, "master_weights", 12, 28),
+    ],
+)
+def test_bytes_are_those_of_the_documentation(
+    dtype: str, state_dtype: str | None, around: str, held: int, moved: int
+) -> None:
+    """By the plan, and as the state is; docs/low-precision.md has the same figures."""
+    rule = rules.adamw(1e-3)
+    if around:
+        rule = getattr(wrappers, around)(rule)
+    p = torch.nn.Parameter(torch.ones(128, 64, dtype=getattr(torch, dtype)))
+    optimizer = Optimizer([p], rule, backend="cpu", state_dtype=state_dtype)
+    for _ in range(2):
+        p.grad = torch.ones_like(p)
+        optimizer.step()
+    found = sum(x.nbytes for k, x in optimizer.state[p].items() if k != "step")
+    assert found == held * p.numel()
+    group = optimizer.param_groups[0]
+    program = optimizer._programs.get(group, 2)
+    plan = program.plans[program.choose(10, group)]
+    assert plan.bytes_per_element(dtype) == moved
+
+
+def test_wrappers_keep_their_states_low_too() -> None:
+    """But for an average of parameters, which would stand still."""
+    (p,) = parameters(torch.bfloat16)[1:2]
+    rule = wrappers.lookahead(wrappers.ema(rules.lion(0.01), 0.9), k=2)
+    optimizer = Optimizer([p], rule, state_dtype="bfloat16")
+    for t in range(4):
+        gradients([p], t)
+        optimizer.step()
+    low, full = torch.bfloat16, torch.float32
+    assert dtypes(optimizer, p) == {"m": low, "lookahead_slow": low, "ema_average": full}
+
+
+# Rounding at random
+
+
+@pytest.mark.parametrize("backend", ["eager", "cpu"])
+def test_the_mean_of_many_roundings_is_the_value(backend: str) -> None:
+    """Over elements of one step, and over the steps of one element: within 5 standard errors."""
+
+    n, steps = 100_000, 60
+    value = 1.0 + 0.3 * BF16  # three tenths of the way from one number to the next
+    p = torch.nn.Parameter(torch.zeros(n))
+    p.grad = torch.full((n,), value)
+    rule = Rule(lambda p, g, s, t, h: (0.0, State(a=g + 0.0 * s.a)), {"lr": 1.0})
+    optimizer = Optimizer([p], rule, backend=backend, state_dtype="bfloat16")
+    ups = []
+    for _ in range(steps):
+        optimizer.step()
+        a = optimizer.state[p]["a"].float()
+        assert set(a.unique().tolist()) == {1.0, 1.0 + BF16}
+        ups.append(a > 1)
+    every = torch.stack(ups).double()
+    error = math.sqrt(0.3 * 0.7)
+    assert abs(every.mean() - 0.3) < 5 * error / math.sqrt(n * steps)
+    assert (every.mean(1) - 0.3).abs().max() < 5 * error / math.sqrt(n)
+    assert (every.mean(0) - 0.3).abs().mean() < 1.2 * error / math.sqrt(steps)
+    together = (every[1:] * every[:-1]).mean()  # steps do not know of each other
+    assert abs(together - 0.09) < 0.002
+    beside = (every[:, 1:] * every[:, :-1]).mean()  # nor do neighbours
+    assert abs(beside - 0.09) < 0.002
+
+
+def test_two_states_and_the_parameter_have_noise_of_their_own() -> None:
+    n = 50_000
+    value = 1.0 + 0.5 * BF16
+    p = torch.nn.Parameter(torch.zeros(n, dtype=torch.bfloat16))
+    p.grad = torch.full((n,), 1.0, dtype=torch.bfloat16)
+    scaled = Rule(lambda p, g, s, t, h: (g * -h.c, State(a=g * h.c + 0.0 * s.a,
+                                                         b=g * h.c + 0.0 * s.b)),
+                  {"lr": 1.0, "c": value})  # fmt: skip
+    optimizer = Optimizer([p], scaled, state_dtype="bfloat16", stochastic_rounding=True)
+    optimizer.step()
+    state = optimizer.state[p]
+    ups = [x.detach().float() > 1 for x in (p, state["a"], state["b"])]
+    for i, x in enumerate(ups):
+        assert abs(x.double().mean() - 0.5) < 0.015
+        for y in ups[:i]:
+            assert abs((x & y).double().mean() - 0.25) < 0.015
+
+
+@pytest.mark.parametrize("backend", ["eager", "cpu"])
+def test_an_average_is_not_stuck(backend: str) -> None:
+    """v ← 0.999·v loses a thousandth a step, a quarter of what bfloat16 can tell apart."""
+    p = torch.nn.Parameter(torch.ones(20_000))
+    optimizer = glissade.Adam([p], lr=0.0, backend=backend, state_dtype="bfloat16")
+    p.grad = torch.ones_like(p)
+    optimizer.step()
+    p.grad = torch.zeros_like(p)
+    for _ in range(1000):
+        optimizer.step()
+    v = optimizer.state[p]["v"].double().mean()
+    assert v == pytest.approx(1e-3 * 0.999**1000, rel=0.01)
+
+
+CHANGE = 1e-5  # of a parameter of 1: a four-hundredth of its last place
+
+
+@pytest.mark.parametrize("backend", ["eager", "cpu"])
+@pytest.mark.parametrize("how", ["nearest", "stochastic", "kahan", "master_weights"])
+def test_changes_far_under_the_last_place_add_up(how: str, backend: str) -> None:
+    p = torch.nn.Parameter(torch.ones(4096, dtype=torch.bfloat16))
+    p.grad = torch.ones_like(p)
+    rule = rules.sgd(CHANGE)
+    if how in ("kahan", "master_weights"):
+        rule = getattr(wrappers, how)(rule)
+    stochastic = how == "stochastic"
+    optimizer = Optimizer([p], rule, backend=backend, stochastic_rounding=stochastic)
+    for _ in range(2000):
+        optimizer.step()
+    moved = 1 - float(p.detach().double().mean())
+    if how == "nearest":
+        assert moved == 0  # lost, all of it
+    else:
+        assert moved == pytest.approx(2000 * CHANGE, rel=0.05)
+
+
+def test_the_seed_decides_the_noise() -> None:
+    ends = []
+    for seed in (0, 0, 1):
+        p = torch.nn.Parameter(torch.ones(1000, dtype=torch.bfloat16))
+        p.grad = torch.full_like(p, 0.3)
+        optimizer = glissade.SGD([p], lr=1e-3, stochastic_rounding=True, rounding_seed=seed)
+        for _ in range(3):
+            optimizer.step()
+        ends.append(p.detach().clone())
+    assert torch.equal(ends[0], ends[1])
+    assert not torch.equal(ends[0], ends[2])
+
+
+def test_other_orders_of_memory_have_the_same_noise_on_every_backend() -> None:
+    ends = []
+    for backend in ("eager", "cpu"):
+        generator = torch.Generator().manual_seed(0)
+        made = torch.randn(2, 3, 5, 4, generator=generator).to(torch.bfloat16)
+        p = torch.nn.Parameter(made.to(memory_format=torch.channels_last))
+        q = torch.nn.Parameter(torch.randn(6, 9, generator=generator).to(torch.bfloat16).t())
+        optimizer = glissade.SGD(
+            [p, q], lr=1e-3, momentum=0.9, backend=backend, state_dtype="bfloat16",
+            stochastic_rounding=True,
+        )  # fmt: skip
+        for t in range(4):
+            gradients([p, q], t)
+            optimizer.step()
+        ends.append([p.detach().clone(), q.detach().clone()])
+    for x, y in zip(*ends, strict=True):
+        assert (x != y).float().mean() < 0.01
+
+
+@pytest.mark.parametrize("wrapper", ["kahan", "master_weights"])
+def test_more_bits_go_outermost(wrapper: str) -> None:
+    outer = getattr(wrappers, wrapper)
+    rule = outer(wrappers.lookahead(rules.sgd(0.1)))
+    assert wrappers.clip_norm(rule, 1.0).name == f"clip_norm({wrapper}(lookahead(sgd)))"
+    said = rf"lookahead\({wrapper}\(sgd\)\): .*write {wrapper}\(lookahead\(sgd\)\)"
+    with pytest.raises(ValueError, match=said):
+        wrappers.lookahead(outer(rules.sgd(0.1)))
+
+
+def test_master_weights_are_training_in_float32() -> None:
+    """To the bit: the same steps as a float32 parameter's, seen through rounding."""
+    (low,) = parameters(torch.bfloat16)[1:2]
+    full = torch.nn.Parameter(low.detach().float())
+    one = Optimizer([low], wrappers.master_weights(rules.adamw(1e-3)))
+    other = glissade.AdamW([full], lr=1e-3)
+    for t in range(20):
+        gradients([low], t)
+        full.grad = low.grad.float()  # type: ignore[union-attr]
+        one.step()
+        other.step()
+        torch.testing.assert_close(
+            one.state[low]["master_weights"], full.detach(), rtol=1e-6, atol=0
+        )
+        assert torch.equal(low.detach(), one.state[low]["master_weights"].to(torch.bfloat16))
+
+
+def test_what_is_refused() -> None:
+    p, wide = parameters(torch.float32)[0], torch.nn.Parameter(torch.ones(2, dtype=torch.float64))
+    for kind, said, make in (
+        (ValueError, "state_dtype='bf16': allowed are 'float32', 'bfloat16', or a dict",
+         lambda: glissade.AdamW([p], state_dtype="bf16")),
+        (ValueError, "did you mean 'bfloat16'", lambda: glissade.AdamW([p], state_dtype="bfloat")),
+        (ValueError, "adamw: state_dtype names the state 'w'; it keeps m, v",
+         lambda: glissade.AdamW([p], state_dtype={"w": "bfloat16"})),
+        (ValueError, r"parameter 0 of group 0, shape \(2,\), has dtype torch.float64",
+         lambda: glissade.AdamW([wide], state_dtype="bfloat16")),
+        (ValueError, "stochastic_rounding=True is for parameters of bfloat16",
+         lambda: glissade.AdamW([p], stochastic_rounding=True)),
+        (ValueError, "adagradfull keeps matrices of its own: leave state_dtype",
+         lambda: glissade.AdagradFull([p], state_dtype="bfloat16")),
+    ):  # fmt: skip
+        with pytest.raises(kind, match=said):
+            make()
+    optimizer = glissade.AdamW([p], lr=0.1)
+    before = p.detach().clone()
+    optimizer.param_groups[0]["state_dtype"] = "int3"
+    p.grad = torch.ones_like(p)
+    with pytest.raises(ValueError, match="state_dtype='int3'"):
+        optimizer.step()
+    assert torch.equal(p, before)
+
+
+def test_adafactors_epsilon_is_that_of_the_parameters_dtype() -> None:
+    """On every backend, as torch.optim.Adafactor has it."""
+    for dtype in (torch.bfloat16, torch.float16, torch.float32):
+        moved = []
+        for backend in ("eager", "cpu"):
+            p = torch.nn.Parameter(torch.ones(8, dtype=dtype))
+            p.grad = torch.full((8,), 1e-3, dtype=dtype)
+            glissade.Adafactor([p], lr=0.1, backend=backend).step()
+            moved.append(p.detach().clone())
+        q = torch.nn.Parameter(torch.ones(8, dtype=dtype))
+        q.grad = torch.full((8,), 1e-3, dtype=dtype)
+        torch.optim.Adafactor([q], lr=0.1).step()
+        assert torch.equal(*moved)
+        torch.testing.assert_close(moved[0], q.detach(), rtol=2 * torch.finfo(dtype).eps, atol=0)
+
+
+def test_bfloat16_state_trains_as_well() -> None:
+    """Half the memory of state, and the error within the spread of seeds."""
+    pytest.importorskip("sklearn")
+    from glissade.study.tasks import digits
+
+    task = digits()
+    errors: dict[str | None, list[float]] = {None: [], "bfloat16": []}
+    for seed in range(3):
+        for low, found in errors.items():
+            model = task.build(seed)
+            optimizer = glissade.AdamW(model.parameters(), lr=3e-3, state_dtype=low)
+            for batch in task.batches(seed, 8, 64):
+                optimizer.zero_grad()
+                torch.autograd.backward(task.loss(model, batch))
+                optimizer.step()
+            found.append(task.evaluate(model, task.validation).error)
+    full, half = (sum(x) / len(x) for x in errors.values())
+    assert math.isfinite(half)
+    assert abs(full - half) < 0.02
