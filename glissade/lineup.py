@@ -4,7 +4,8 @@ step for as long as nobody changes groups, choices or states."""
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,27 @@ from .program import Program, Programs
 Group = dict[str, Any]
 
 
+CHOICES = ("maximize", "differentiable", "state_dtype", "stochastic_rounding")
+
+
+@dataclass(slots=True)
+class _Was:
+    """A group as it was: its parameters, and whatever in it may choose the kernel."""
+
+    group: Group
+    params: list[Tensor]
+    names: tuple[str, ...]
+    choose: Callable[[Group], tuple[Any, ...]]
+    choices: tuple[Any, ...]
+
+    @staticmethod
+    def of(group: Group, keys: Sequence[str]) -> _Was:
+        """All that is no plain number (None, words, truths, tuples) may choose."""
+        names = tuple(k for k in keys if not checks.is_number(checks.plain(group[k])))
+        choose = operator.itemgetter(*names)
+        return _Was(group, list(group["params"]), names, choose, choose(group))
+
+
 class LineUp:
     """Taken when a step finds that there is none or that it is `stale`."""
 
@@ -34,21 +56,7 @@ class LineUp:
         self._groups = groups
         self._roster: list[Tensor] = [p for group in groups for p in group["params"]]
         self._group_of = [group for group in groups for _ in group["params"]]
-        # Whatever is not a plain number (None, words, truths, tuples) may choose the kernel.
-        keys = (
-            *programs.rule.hyper,
-            "maximize",
-            "differentiable",
-            "state_dtype",
-            "stochastic_rounding",
-        )
-        self._were = []
-        self._chosen: list[list[str]] = []  # the names of what each group chooses by
-        for group in groups:
-            chosen = [key for key in keys if not checks.is_number(checks.plain(group[key]))]
-            choose = operator.itemgetter(*chosen)
-            self._were.append((group, list(group["params"]), choose, choose(group)))
-            self._chosen.append(chosen)
+        self._were = [_Was.of(group, (*programs.rule.hyper, *CHOICES)) for group in groups]
         # The memory is NumPy's, so that it stays where it is if a step is moved (share_memory_).
         self._counts = counts = np.zeros(len(self._roster), np.int64)
         self._steps = steps = torch.from_numpy(counts)
@@ -71,19 +79,24 @@ class LineUp:
             return True
         if self._steps.data_ptr() != self._steps_at or len(groups) != len(self._were):
             return True
-        for i, (group, (was, params, choose, choices)) in enumerate(zip(groups, self._were)):  # noqa: B905 - speed
-            now = group["params"]
-            if group is not was or len(now) != len(params):
+        for group, was in zip(groups, self._were):  # noqa: B905 - speed
+            params = group["params"]
+            if group is not was.group or len(params) != len(was.params):
                 return True
-            if (chosen := choose(group)) != choices:
-                if checks.without_numbers(chosen) != checks.without_numbers(choices):
-                    return True
-                hyper = zip(self._chosen[i], chosen, strict=True)
-                self._programs.rule.check({k: x for k, x in hyper if isinstance(x, tuple)})
-                self._were[i] = (was, params, choose, chosen)
-            if not all(map(operator.is_, now, params)):
+            if (choices := was.choose(group)) != was.choices and not self._alike(was, choices):
+                return True
+            if not all(map(operator.is_, params, was.params)):
                 return True
         return False
+
+    def _alike(self, was: _Was, choices: tuple[Any, ...]) -> bool:
+        """Whether only numbers in tuples (betas) have changed; if so, they are taken over."""
+        if checks.without_numbers(choices) != checks.without_numbers(was.choices):
+            return False
+        changed = {k: x for k, x in zip(was.names, choices, strict=True) if isinstance(x, tuple)}
+        self._programs.rule.check(changed)
+        was.choices = choices
+        return True
 
     def step(self) -> None:
         """One step of every parameter that has a gradient; nothing is changed if this raises."""
