@@ -85,6 +85,10 @@ ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "alpha": _SHARE,
     "k": _COUNT,
     "max_size": _COUNT,
+    "rounding_seed": (
+        lambda x: isinstance(x, int) and not isinstance(x, bool) and x >= 0,
+        "an integer >= 0",
+    ),
     "damping": _NOT_NEGATIVE,
     "saddle_free": _TRUTH,
     "l1": _NOT_NEGATIVE,

@@ -182,6 +182,8 @@ class Optimizer(torch.optim.Optimizer):
         self.rule.check({k: v for k, v in group.items() if k in known})
         for key in ("maximize", "capturable", "differentiable", "stochastic_rounding"):
             checks.hyperparameter(key, group.get(key, self.defaults[key]), False)
+        seed = group.get("rounding_seed", self.defaults["rounding_seed"])
+        checks.hyperparameter("rounding_seed", seed, 0)
 
     # Stepping
 

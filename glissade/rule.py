@@ -310,6 +310,10 @@ class Rule:
         taken = sorted(set(hyper) & set(self.hyper))
         if taken:
             raise ValueError(f"{name}: {self.name} already has {', '.join(taken)}")
+        if self.outermost and name in KEEPERS:
+            raise ValueError(
+                f"{name}({self.name}): both keep what rounding loses: take one of them"
+            )
         if self.outermost and (update is not None or after is not None):
             inside, _, rest = self.name.partition("(")
             raise ValueError(
@@ -343,6 +347,8 @@ def wrapper(function: Wrapper) -> Wrapper:
 
     return cast(Wrapper, checked)
 
+
+KEEPERS = ("kahan", "master_weights")  # wrappers that keep a parameter's lost bits
 
 DECAYS: dict[str, Callable[[Any, Any], Value]] = {
     "l2": lambda h, p: 0.0,  # enters the gradient instead: see decayed()

@@ -20,7 +20,8 @@ class Scheduler(LRScheduler):
 
     Step t of training runs with ``base * schedule(t)``, t counted from 0; the base is the value
     that a group has when the scheduler first sees it. Going to a step by steps, at once or from a
-    checkpoint gives the same float. It is a torch ``LRScheduler``, for any torch optimizer: call
+    checkpoint gives the same float. (Later schedulers find it in the group, as `initial_lr` and so
+    on.) It is a torch ``LRScheduler``, for any torch optimizer: call
     ``step()`` after each of the optimizer's.
 
     Args:
@@ -53,6 +54,11 @@ class Scheduler(LRScheduler):
         # more than a small step here.
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise TypeError(f"{type(optimizer).__name__} is no torch.optim.Optimizer")
+        if hasattr(optimizer, "schedule"):
+            raise ValueError(
+                f"{type(optimizer).__name__} brings its schedule: leave this one out, or take an "
+                "optimizer without restarts"
+            )
         if not schedules:
             raise ValueError(
                 "no schedule: give one by name, such as lr=glissade.schedules.cosine(n)"
@@ -159,11 +165,13 @@ class Scheduler(LRScheduler):
         for number, group in enumerate(groups[len(bases) :], len(bases)):
             for key in self.schedules:
                 self._check_group(key, group, self._functions(key, number))
-            bases.append({key: plain(group[key]) for key in self.schedules})
+            # A group that was scheduled before (its optimizer was loaded, say) knows from what.
+            bases.append({k: plain(group.get(f"initial_{k}", group[k])) for k in self.schedules})
         values = list(self._values(t, bases))
-        if "lr" in self.schedules:
-            for group in groups[len(self._bases) :]:
-                group.setdefault("initial_lr", plain(group["lr"]))  # where torch's look
+        new = slice(len(self._bases), None)
+        for group, base in zip(groups[new], bases[new], strict=True):
+            for key, value in base.items():
+                group.setdefault(f"initial_{key}", value)  # torch's have initial_lr there
         for group, key, value in values:
             if isinstance(group[key], torch.Tensor):
                 group[key].fill_(value)

@@ -145,7 +145,7 @@ class Snapshots:
 
     @torch.no_grad()
     def predict(self, function: Callable[[nn.Module], Tensor], last: int | None = None) -> Tensor:
-        """The mean of what a function of the model returns, over the snapshots.
+        """The mean of what a function of the model, in eval mode, returns, over the snapshots.
 
         Args:
             function: takes the model and returns predictions of one shape: probabilities, say, by
@@ -157,10 +157,16 @@ class Snapshots:
         """
         total: Tensor | None = None
         steps = self._last(last)
-        for step in steps:
-            with self.loaded(step) as model:
-                out = function(model).detach().double()
-                total = out if total is None else total + out
+        modes = [(module, module.training) for module in self.model.modules()]
+        self.model.eval()
+        try:
+            for step in steps:
+                with self.loaded(step) as model:
+                    out = function(model).detach().double()
+                    total = out if total is None else total + out
+        finally:
+            for module, mode in modes:
+                module.training = mode
         assert total is not None
         return total / len(steps)
 

@@ -107,6 +107,32 @@ def test_closed_form_stepped_and_resumed_are_one_float(t: int) -> None:
     assert {x.get_last_lr()[0] for x in made} == {0.3 * schedule(t)}
 
 
+@each_optimizer
+def test_one_that_is_made_after_loading_starts_from_the_same_base(cls: Any) -> None:
+    """The values of a loaded group are those of its step: what they came from is beside them."""
+    old = cls(model(), lr=0.1, weight_decay=0.2)
+    Scheduler(old, lr=cosine(100), weight_decay=linear(100)).step(50)
+    new = cls(model(), lr=0.1, weight_decay=0.2)
+    new.load_state_dict(old.state_dict())
+    scheduler = Scheduler(new, lr=cosine(100), weight_decay=linear(100))
+    scheduler.step(50)
+    group = new.param_groups[0]
+    assert (group["lr"], group["weight_decay"]) == (0.1 * cosine(100)(50), 0.1)
+    theirs = torch.optim.AdamW(model(), lr=0.1)
+    torch.optim.lr_scheduler.CosineAnnealingLR(theirs, 100)
+    theirs.param_groups[0]["lr"] = 0.05  # as after 50 steps
+    new = cls(model(), lr=0.1)
+    new.load_state_dict(theirs.state_dict())
+    again = Scheduler(new, lr=cosine(100))
+    again.step(50)
+    assert again.get_last_lr() == [0.1 * cosine(100)(50)]
+
+
+def test_an_optimizer_that_brings_its_schedule_takes_no_other() -> None:
+    with pytest.raises(ValueError, match="AdamWR brings its schedule: leave this one out"):
+        Scheduler(glissade.AdamWR(model(), t_0=10), lr=cosine(10))
+
+
 def test_fractions_of_a_step() -> None:
     """As SGDR has it: the epoch and the share of it."""
     scheduler = Scheduler(torch.optim.SGD(model(), lr=1.0), lr=cosine(10))
@@ -230,7 +256,7 @@ def test_a_jump_to_nan_changes_nothing() -> None:
         scheduler.step()
     group = optimizer.param_groups[0]
     assert (group["lr"], group["momentum"], scheduler.t) == (0.8, 0.4, 2)
-    with pytest.raises(ValueError, match=r"lr would be 0\.8 times inf at step"):
+    with pytest.raises(ValueError, match=r"lr would be 1\.0 times inf at step"):
         Scheduler(optimizer, lr=lambda t: 10.0**t).step(1000)
 
 

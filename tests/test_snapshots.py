@@ -115,6 +115,21 @@ def test_predictions_are_averaged(last: int | None, tmp_path: Path) -> None:
         assert torch.equal(value, before[name])  # the model is as it was
 
 
+def test_predictions_are_made_in_eval_mode() -> None:
+    model, snapshots = made()
+    assert model.training
+    x = torch.randn(5, 3)
+    seen: list[bool] = []
+
+    def function(m: nn.Module) -> torch.Tensor:
+        seen.append(m.training or m[1].training)  # type: ignore[index]
+        return m(x)  # type: ignore[no-any-return]
+
+    assert torch.equal(snapshots.predict(function), snapshots.predict(function))
+    assert not any(seen)
+    assert model.training
+
+
 def test_the_model_comes_back_when_a_prediction_fails() -> None:
     model, snapshots = made()
     before = {k: v.clone() for k, v in model.state_dict().items()}

@@ -397,6 +397,8 @@ def test_more_bits_go_outermost(wrapper: str) -> None:
     said = rf"lookahead\({wrapper}\(sgd\)\): .*write {wrapper}\(lookahead\(sgd\)\)"
     with pytest.raises(ValueError, match=said):
         wrappers.lookahead(outer(rules.sgd(0.1)))
+    with pytest.raises(ValueError, match="both keep what rounding loses: take one of them"):
+        wrappers.kahan(outer(rules.sgd(0.1)))
 
 
 def test_master_weights_are_training_in_float32() -> None:
@@ -426,6 +428,10 @@ def test_what_is_refused() -> None:
          lambda: glissade.AdamW([p], state_dtype={"w": "bfloat16"})),
         (ValueError, r"parameter 0 of group 0, shape \(2,\), has dtype torch.float64",
          lambda: glissade.AdamW([wide], state_dtype="bfloat16")),
+        (ValueError, "rounding_seed=-1: allowed is an integer >= 0",
+         lambda: glissade.AdamW([p], rounding_seed=-1)),
+        (ValueError, "rounding_seed=1.5: allowed is an integer >= 0",
+         lambda: glissade.AdamW([p], rounding_seed=1.5)),  # type: ignore[arg-type]
         (ValueError, "stochastic_rounding=True is for parameters of bfloat16",
          lambda: glissade.AdamW([p], stochastic_rounding=True)),
         (ValueError, "adagradfull keeps matrices of its own: leave state_dtype",

@@ -136,7 +136,9 @@ def conclude(sweeps: Sequence[Sweep]) -> Found:
     noise = float(np.median([_noise(one) for one in sweeps]))
     at = float(np.median(each))
     why = None
-    if fall < CLEAR * noise:
+    if fall <= 1e-9 * abs(float(median[0])):
+        why = "the loss falls at no learning rate: does loss(model, step) use the model it is given"
+    elif fall < CLEAR * noise:
         why = (
             f"the loss is too noisy: it falls by {fall:.3g}, and its mean over neighbouring steps "
             f"is uncertain by {noise:.3g}. Take larger batches or more steps"

@@ -70,7 +70,7 @@ def _dress(axes: Axes, sweeps: Sequence[Sweep], found: Found) -> None:
     low, first = float(seen.min()), float(found.median[0])
     # The end of a run that blows up would hide the rest.
     high = min(float(seen.max()), first + 1.2 * max(first - low, 0.1 * abs(first)))
-    pad = 0.05 * (high - low)
+    pad = 0.05 * (high - low) or max(abs(low), 1.0)  # a loss that does not move
     axes.set_ylim(low - pad, high + pad)
     axes.grid(True, color="#E3E3E3", linewidth=0.6)
     axes.set_axisbelow(True)

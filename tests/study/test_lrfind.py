@@ -98,6 +98,13 @@ def test_a_loss_that_falls_to_the_end_asks_for_more() -> None:
     assert "still falls at the highest rate, 1: go further" in found.reason
 
 
+def test_a_loss_that_does_not_move_is_told() -> None:
+    rates = np.geomspace(1e-6, 1.0, 100)
+    found = conclude([Sweep(0, rates, np.ones(100), False)])
+    assert found.suggestion is None
+    assert found.reason.startswith("the loss falls at no learning rate: does loss(model, step) use")
+
+
 def test_one_that_blows_up_at_once_is_told() -> None:
     with pytest.raises(ValueError, match=r"blew up within \d steps: begin at a lower"):
         conclude(sweeps(quadratic(1.0), 100.0, 1e4))
