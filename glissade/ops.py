@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import operator
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,15 @@ class _Working(threading.local):
     kept: torch.dtype | None = None  # the parameter's own
     totals: list[float] | None = None  # over all tensors, in the order in which a rule asks
     asked = 0  # how many it has asked for
+
+    @contextlib.contextmanager
+    def on(self, kept: torch.dtype) -> Iterator[None]:
+        """While a rule runs on a parameter that is kept in this dtype."""
+        self.kept = kept
+        try:
+            yield
+        finally:
+            self.kept = None
 
 
 working = _Working()

@@ -15,13 +15,13 @@ from torch.autograd import profiler
 from torch.optim import optimizer as torch_optimizer
 
 from . import checks, curvature
+from .admission import admit
 from .backend import select
-from .backend.member import compute_dtype, real
+from .backend.member import real
 from .checkpoint import States, prepared, restored
 from .lineup import LineUp
 from .program import Programs
 from .rule import Rule
-from .storage import asked
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -118,53 +118,14 @@ class Optimizer(torch.optim.Optimizer):
             hint = checks.nearest(key, self.defaults)
             if hint:  # other keys are the user's own notes on the group
                 raise TypeError(f"unknown hyperparameter {key!r} in a parameter group{hint}")
-        known = {id(p) for g in self.param_groups for p in g["params"]}
-        for i, p in enumerate(params):
-            what = f"parameter {i} of group {len(self.param_groups)}"
-            if not isinstance(p, Tensor):
-                raise TypeError(f"{what} is a {type(p).__name__}: allowed are tensors")
-            what += f", shape {tuple(p.shape)}"
-            if id(p) in known:
-                raise ValueError(f"{what}, was given already: a parameter may be given once")
-            known.add(id(p))
-            if not (p.is_floating_point() or p.is_complex()):
-                raise TypeError(
-                    f"{what}, has dtype {p.dtype}: allowed are floating point and complex"
-                )
-            steps = zip(p.shape, p.stride(), strict=True)
-            if p.numel() and any(n > 1 and step == 0 for n, step in steps):
-                raise ValueError(f"{what}, has elements that share memory (expand): clone it")
-            hyper = {**self.defaults, **group}
-            why = self.rule.refuse(p, hyper) if self.rule.refuse is not None else ""
-            if why:
-                raise ValueError(f"{self.rule.name}: {what}, {why}")
-            if hyper["stochastic_rounding"] and p.dtype != torch.bfloat16:
-                raise ValueError(
-                    f"stochastic_rounding=True is for parameters of bfloat16; {what}, has dtype "
-                    f"{p.dtype}"
-                )
-            if self.rule.matrix and (
-                asked(hyper["state_dtype"]) is not None or hyper["stochastic_rounding"]
-            ):
-                raise ValueError(
-                    f"{self.rule.name} keeps matrices of its own: leave state_dtype and "
-                    "stochastic_rounding out"
-                )
-            if self.rule.matrix and self.backend == "cpu":
-                raise ValueError(
-                    f"backend='cpu' cannot run {self.rule.name}, whose matrices are torch's own: "
-                    "leave backend out"
-                )
-            if asked(hyper["state_dtype"]) is not None and compute_dtype(p.dtype) != torch.float32:
-                raise ValueError(
-                    f"state_dtype={hyper['state_dtype']!r}, but {what}, has dtype {p.dtype}: "
-                    "leave state_dtype out"
-                )
-            select.choose(p, self.backend, bool(hyper["differentiable"]), what.__str__)
-            if hyper["capturable"] and p.device.type == "cpu":
-                raise ValueError(
-                    f"capturable=True, but {what}, is on the cpu: leave capturable out"
-                )
+        admit(
+            params,
+            self.rule,
+            {**self.defaults, **group},
+            self.backend,
+            f"of group {len(self.param_groups)}",
+            {id(p) for g in self.param_groups for p in g["params"]},
+        )
         super().add_param_group(group)
         group = self.param_groups[-1]
         group.setdefault("base_lr", checks.plain(group["lr"]))

@@ -243,6 +243,9 @@ class Rule:
     tensors alone (the eager backend), may keep states of any shape and dtype, and a state that it
     has not written reads as 0. `refuse` says in words why it cannot take a parameter, if so.
 
+    `keeps` says of states, by their names, what they are kept in whatever `state_dtype` says:
+    "float32" or "bfloat16". No wrapper may move the parameter after one that is `outermost`.
+
     >>> import glissade
     >>> from glissade.rule import Rule, State, sign
     >>> def signum(p, g, s, t, h):
@@ -256,9 +259,6 @@ class Rule:
     hyper: Mapping[str, Any]
     after: After | None = None
     name: str = ""
-    outermost: bool = False  # no wrapper may move the parameter after this one
-    # What a state is kept in whatever `state_dtype` says: "float32" or "bfloat16", by its name.
-    keeps: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     decays: bool = False
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -268,6 +268,8 @@ class Rule:
     inputs: Mapping[str, str] = field(default_factory=dict)
     matrix: bool = False
     refuse: Callable[[torch.Tensor, Mapping[str, Any]], str] | None = None
+    outermost: bool = False
+    keeps: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not callable(self.update):
@@ -300,17 +302,19 @@ class Rule:
         *,
         whole: bool = False,
         before: Before | None = None,
+        outermost: bool = False,
+        keeps: Mapping[str, str] | None = None,
         **hyper: Any,
     ) -> Rule:
         """This rule inside a wrapper: its functions replaced, its hyperparameters added.
 
         An `update` that is the `whole` of the rule calls `decayed(rule, ...)`: the decay, and what
-        comes before it, are inside.
+        comes before it, are inside. `outermost` and `keeps` are the fields of the same names.
         """
         taken = sorted(set(hyper) & set(self.hyper))
         if taken:
             raise ValueError(f"{name}: {self.name} already has {', '.join(taken)}")
-        if self.outermost and name in KEEPERS:
+        if self.outermost and outermost:
             raise ValueError(
                 f"{name}({self.name}): both keep what rounding loses: take one of them"
             )
@@ -328,6 +332,8 @@ class Rule:
             name=f"{name}({self.name})",
             decays=self.decays and not whole,
             before=before or (None if whole else self.before),
+            outermost=outermost or self.outermost,
+            keeps={**self.keeps, **(keeps or {})},
         )
 
 
@@ -347,8 +353,6 @@ def wrapper(function: Wrapper) -> Wrapper:
 
     return cast(Wrapper, checked)
 
-
-KEEPERS = ("kahan", "master_weights")  # wrappers that keep a parameter's lost bits
 
 DECAYS: dict[str, Callable[[Any, Any], Value]] = {
     "l2": lambda h, p: 0.0,  # enters the gradient instead: see decayed()

@@ -11,7 +11,7 @@ for any number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 LOWER = {"bfloat16": torch.bfloat16}
 FULL = "float32"
-Asked = str | tuple[tuple[str, str], ...] | None  # of all states, or by their names
+Choice = str | tuple[tuple[str, str], ...] | None  # of all states, or by their names
 
 
-def asked(given: Any) -> Asked:
+def asked(given: Any) -> Choice:
     """`state_dtype` as it was given, in one form; TypeError or ValueError where it is none."""
     if given is None or given is torch.float32 or given == FULL:
         return None
@@ -48,7 +48,7 @@ def asked(given: Any) -> Asked:
     return name
 
 
-def of_states(given: Asked, kinds: Mapping[str, Kind], rule: Rule) -> dict[str, str]:
+def of_states(given: Choice, kinds: Mapping[str, Kind], rule: Rule) -> dict[str, str]:
     """The states that are kept lower, and in what: those with a value for each element.
 
     Raises:
@@ -150,13 +150,3 @@ def stochastic(x: torch.Tensor, bits: torch.Tensor, half: int) -> torch.Tensor:
     upper = (whole & 0xFFFF0000) - ((whole & 0x80000000) << 1)  # back to a signed number
     out = upper.to(torch.int32).view(torch.float32).reshape(x.shape)
     return torch.where(torch.isnan(x), x, out)
-
-
-def places(shape: Sequence[int], stride: Sequence[int], flat: bool) -> torch.Tensor:
-    """Each element's place: in memory where nothing but elements matters, else row by row."""
-    like = torch.empty_strided(shape, stride, device="meta")
-    count = torch.arange(like.numel())
-    dense = torch.empty_like(like, memory_format=torch.preserve_format).stride() == tuple(stride)
-    if flat and dense and like.numel():
-        return count.as_strided(shape, stride)
-    return count.reshape(shape)

@@ -25,7 +25,7 @@ def step(
     changed in place."""
     p, g = real(p), real(g)
     dtype = compute_dtype(p.dtype)
-    working.dtype, working.kept, h = dtype, p.dtype, Hyper(hyper)
+    working.dtype, h = dtype, Hyper(hyper)
     g = g.to(dtype)
     if rule.guard is not None and not bool(rule.guard(p, g, t, h)):
         return None
@@ -64,7 +64,7 @@ def advance(
     while True:
         working.totals, working.asked = totals, 0
         try:
-            with torch.set_grad_enabled(differentiable):
+            with torch.set_grad_enabled(differentiable), working.on(real(member.param).dtype):
                 if program is not None and program.rounds:
                     out = interpret.step(program, leaf, member.param, g, member.state, t, group)
                 else:

@@ -18,9 +18,9 @@ from ..graph import Node, reduced_dims
 from ..ops import OPS, Asked, working
 from ..program import Program
 from ..simplify import walk
-from ..storage import PARAMETER, key, noise, places, stochastic
+from ..storage import PARAMETER, key, noise, stochastic
 from ..trace import Leaf
-from .member import compute_dtype, real, state_shape
+from .member import compute_dtype, in_place, real, state_shape
 
 
 def step(
@@ -70,8 +70,7 @@ def step(
         if node.op == "nearest":
             return args[0].to(p.dtype).to(dtype)
         if node.op == "noise":
-            where = places(p.shape, p.stride(), program.flat).to(p.device)
-            return noise(args[0], where)
+            return noise(args[0], _places(p, program.flat))
         if node.op == "stored":
             kept, half = node.value
             low = p.dtype == torch.bfloat16 if kept == PARAMETER else True
@@ -94,6 +93,12 @@ def step(
         x = result(node)
         stored[name] = (x.clone() if id(x) in inputs else x).broadcast_to(state[name].shape)
     return result(leaf.param), stored
+
+
+def _places(p: torch.Tensor, flat: bool) -> torch.Tensor:
+    """Each element's place, as kernels count them: in memory, or row by row in a copy."""
+    count = torch.arange(p.numel(), device=p.device)
+    return count.as_strided(p.shape, p.stride()) if in_place(p, flat) else count.reshape(p.shape)
 
 
 def _total(leaf: Leaf, node: Node, share: torch.Tensor) -> torch.Tensor:

@@ -38,6 +38,20 @@ def state_shape(kind: Kind, shape: torch.Size) -> tuple[int, ...]:
     return (*shape[:-2], *rows, *columns)[-n:] if n else ()
 
 
+def in_place(p: Tensor, flat: bool) -> bool:
+    """Whether kernels can run on the parameter's own memory.
+
+    Where only elements matter any dense order will do (channels-last, say): gradient and state
+    share it.
+    """
+    if p.is_contiguous():
+        return True
+    if not flat:
+        return False
+    like = torch.empty_like(p, device="meta", memory_format=torch.preserve_format)
+    return like.stride() == p.stride()
+
+
 class Moved(Exception):
     """A parameter's data was exchanged for data of another shape, dtype, device or order."""
 

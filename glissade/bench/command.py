@@ -131,7 +131,7 @@ def _run(settings: Settings, json_file: Path | None) -> bool:
             tell("")
             _show(out, new, settings)
             cases += new
-    _sections(out, cases, kernels)
+    _sections(out, cases, kernels, settings.dtype)
     full = settings.dtype == "float32" and settings.state_dtype is None
     wishes = list(goals(cases, kernels)) if full else []
     if wishes:
@@ -174,8 +174,10 @@ def _show(out: Console, cases: Sequence[Case], settings: Settings) -> None:
         _say(out, line)
 
 
-def _sections(out: Console, cases: Sequence[Case], kernels: Sequence[Compiling]) -> None:
-    peaks = table.peaks(out, cases)
+def _sections(
+    out: Console, cases: Sequence[Case], kernels: Sequence[Compiling], dtype: str
+) -> None:
+    peaks = table.peaks(out, cases, dtype)
     if peaks is not None:
         _say(out, "\nMemory that a step takes for a moment")
         out.print(peaks, highlight=False)

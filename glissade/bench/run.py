@@ -155,8 +155,8 @@ class Bench:
         case.bytes_moved = case.bytes_per_parameter * model.elements
         case.passes = {str(s): share for s, share in sorted(moves.streams.items())}
         warm = max(2, moves.settled + 1)
-        rule_ = entry.bind(LR)
-        step = fed(Optimizer(params, rule_, backend="cpu", state_dtype=state_dtype)).step
+        ours = Optimizer(params, entry.bind(LR), backend="cpu", state_dtype=state_dtype)
+        step = fed(ours).step
         for _ in range(warm):
             step()
         peaks = {"ours": _peak(step, model, 3)}

@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..plan import SIZES
 from .compiling import Compiling
 from .goals import Goal
 from .peers import COLUMNS, COMPILED
-from .run import ITEM, WATCHED, Case, Settings, Timed
+from .run import WATCHED, Case, Settings, Timed
 from .shapes import MODELS, Model
 from .timing import BUSY
 
@@ -94,7 +95,7 @@ def remarks(cases: Sequence[Case]) -> list[str]:
     return out + sorted({note for case in cases for note in case.notes})
 
 
-def peaks(console: Console, cases: Sequence[Case]) -> Table | None:
+def peaks(console: Console, cases: Sequence[Case], dtype: str) -> Table | None:
     """Memory that a step takes for a moment; None where nobody looked."""
     watched = [c for c in cases if c.ours and c.ours.peak_bytes is not None]
     if not watched:
@@ -107,7 +108,7 @@ def peaks(console: Console, cases: Sequence[Case]) -> Table | None:
         shown.add_row(
             case.rule,
             case.shape,
-            _megabytes(ITEM * MODELS[case.shape].elements),
+            _megabytes(SIZES[dtype] * MODELS[case.shape].elements),
             _megabytes(case.ours.peak_bytes),
             *map(_megabytes, others),
         )

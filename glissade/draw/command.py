@@ -5,18 +5,15 @@ from __future__ import annotations
 import math
 import shlex
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from glissade.commands import fail
-from glissade.draw import own, surfaces
+from glissade.draw import desk, own, surfaces
 from glissade.draw.surfaces import Surface
 from glissade.spec import Spec, specs
 
@@ -50,7 +47,7 @@ class Request:
     backend: str | None
     folder: Path
 
-    def command(self, names: Sequence[str], out: Path | None = None) -> str:
+    def command(self, names: Sequence[str]) -> str:
         """The command that draws surfaces of this request again."""
         words = ["glissade", "draw", "--surface", ",".join(names)]
         words += ["-o", ",".join(spec.text for spec in self.specs), "--lr", str(self.rates)]
@@ -64,7 +61,7 @@ class Request:
             words += ["--seed", str(self.seed)]
         if self.backend is not None:
             words += ["--backend", self.backend]
-        return shlex.join(words + ([] if out is None else ["--out", str(out)]))
+        return shlex.join(words)
 
 
 @app.callback(invoke_without_command=True)
@@ -133,9 +130,8 @@ def draw(
         _refuse(context, "--model", ("surface", "formats", "start", "box", "backend"))
         from glissade.draw.landscape import draw_model  # late: it needs more
 
-        rate = lr if _given(context, "lr") else "tuned"
         chosen = optimizers if _given(context, "optimizers") else MODEL_OPTIMIZERS
-        draw_model(model, chosen, out, steps=200 if steps is None else steps, seed=seed, lr=rate)
+        draw_model(model, chosen, out, steps=200 if steps is None else steps, seed=seed, lr=lr)
         return
     try:
         request = _request(surface, optimizers, lr, steps, out, formats, start, box, seed, backend)
@@ -148,10 +144,7 @@ def draw(
         fail("draw", "interrupted; what was written is whole", 130)
     except OSError as error:
         fail("draw", f"cannot write in {request.folder}: {error.strerror or error}", 1)
-    _say(f"{time.monotonic() - began:.0f} s. Written:")
-    for path in written:
-        _say(f"  {path}")
-    _say(f"To draw them again:\n  {request.command(request.names, request.folder)}")
+    desk.done(began, written, request.command(request.names), request.folder)
 
 
 def _given(context: typer.Context, name: str) -> bool:
@@ -247,7 +240,7 @@ def _rehearse(found: Sequence[Surface], asked: Sequence[Spec], backend: str | No
 def _draw_all(request: Request) -> list[Path]:
     written: list[Path] = []
     for name, surface in zip(request.names, request.surfaces, strict=True):
-        with _progress(surface.name) as at:
+        with desk.progress(surface.name) as at:
             scene = _scene(request, name, surface, at)
             for line in scene.outcome.warnings:
                 typer.echo(f"glissade draw: {surface.name}: {line}", err=True)
@@ -255,7 +248,7 @@ def _draw_all(request: Request) -> list[Path]:
     return written
 
 
-def _scene(request: Request, name: str, surface: Surface, at: Report) -> Scene:
+def _scene(request: Request, name: str, surface: Surface, at: desk.Report) -> Scene:
     from glissade.draw.rates import choose
     from glissade.draw.scene import Scene
 
@@ -272,7 +265,7 @@ def _scene(request: Request, name: str, surface: Surface, at: Report) -> Scene:
     return Scene(surface, outcome, steps, request.seed, request.command([name]))
 
 
-def _pictures(request: Request, scene: Scene, at: Report) -> list[Path]:
+def _pictures(request: Request, scene: Scene, at: desk.Report) -> list[Path]:
     from glissade.draw import film, flat, interactive, solid
 
     base = request.folder / scene.surface.name
@@ -296,26 +289,3 @@ def _pictures(request: Request, scene: Scene, at: Report) -> list[Path]:
         at("html", 0.0)
         interactive.write(scene, path(".html"))
     return made
-
-
-Report = Callable[[str, float], None]  # what is being done, and which share of it is
-
-
-@contextmanager
-def _progress(name: str) -> Iterator[Report]:
-    """A bar on a terminal, a line at the start of each part elsewhere."""
-    console = Console(stderr=True)
-    if not console.is_terminal or console.is_dumb_terminal:
-        typer.echo(f"{name} ...", err=True)
-        yield lambda part, share: None
-        return
-    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(name, total=1.0)
-        yield lambda part, share: progress.update(
-            task, description=f"{name}: {part}", completed=share
-        )
-
-
-def _say(line: str) -> None:
-    typer.echo(line)

@@ -207,9 +207,8 @@ def _title(axes: Axes, made: Effect, n: int, run: Run) -> None:
 
 def _losses(axes: Axes, scene: Scene, n: int) -> None:
     """The losses of one value in its colour, the others' in grey."""
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
-
     from glissade.draw import style
+    from glissade.draw.flat import loss_axes
 
     order = [i for i in range(len(scene.runs)) if i != n] + [n]
     for i in order:
@@ -218,28 +217,15 @@ def _losses(axes: Axes, scene: Scene, n: int) -> None:
         mine = i == n
         colour, wide, above = (style.series(i).colour, 2.2, 4) if mine else ("#BDBDBD", 1.0, 2)
         axes.plot(np.arange(len(losses)), losses, color=colour, linewidth=wide, zorder=above)
-    axes.set_xlim(0, scene.steps)
-    if scene.log_loss:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(numticks=5))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    else:
-        axes.yaxis.set_major_locator(MaxNLocator(4))
-    axes.set_ylim(*scene.loss_range())
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    axes.grid(True, color="#E3E3E3", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    loss_axes(axes, scene, ticks=4)
     _dress(axes, "step", scene.loss_label)
 
 
 def _dress(axes: Axes, x: str, y: str) -> None:
     from glissade.draw import style
 
-    axes.set_xlabel(x, fontsize=style.BODY + 0.5, family=style.FONT, labelpad=2)
-    axes.set_ylabel(y, fontsize=style.BODY + 0.5, family=style.FONT, labelpad=3)
+    style.label(axes, x, y)
     axes.yaxis.set_label_coords(-0.15 if y == "y" else -0.2, 0.5)
-    axes.tick_params(labelsize=style.BODY, labelfontfamily=style.FONT)
 
 
 def said(value: Any) -> str:

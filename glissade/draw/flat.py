@@ -41,7 +41,8 @@ class Flat:
         self.map = self._add(AXIS + LOSS + GAP, AXIS + LOSS + GAP + MAP)
         self.loss = self._add(AXIS, AXIS + LOSS)
         ground(self.map, scene)
-        self._loss_axes()
+        loss_axes(self.loss, scene, ticks=6)
+        dress(self.loss, "step", scene.loss_label)
         self.counter = self.map.text(
             0.985, 0.975, "", transform=self.map.transAxes, ha="right", va="top",
             fontsize=12, fontweight="bold", family=style.FONT, zorder=9,
@@ -58,22 +59,6 @@ class Flat:
 
     def _add(self, bottom: float, top: float) -> Axes:
         return self.figure.add_axes(self.sheet.place(LEFT, RIGHT, bottom, top))
-
-    def _loss_axes(self) -> None:
-        axes, scene = self.loss, self.scene
-        axes.set_xlim(0, scene.steps)
-        if scene.log_loss:
-            axes.set_yscale("log")
-            axes.yaxis.set_major_locator(LogLocator(numticks=5))
-            axes.yaxis.set_minor_formatter(NullFormatter())
-        else:
-            axes.yaxis.set_major_locator(MaxNLocator(4))
-        axes.set_ylim(*scene.loss_range())
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.grid(True, color="#E3E3E3", linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        dress(axes, "step", scene.loss_label)
 
     def show(self, step: int, counted: bool = True) -> None:
         """Everything up to a step."""
@@ -204,11 +189,23 @@ def marks(scene: Scene) -> list[Line2D]:
 
 
 def dress(axes: Axes, x: str, y: str) -> None:
-    """Labels in the type that all pictures have."""
-    axes.set_xlabel(x, fontsize=style.BODY + 0.5, family=style.FONT, labelpad=2)
-    axes.set_ylabel(y, fontsize=style.BODY + 0.5, family=style.FONT, labelpad=3)
+    """Labels, those of axes one above the other in one line."""
+    style.label(axes, x, y)
     axes.yaxis.set_label_coords(-0.085, 0.5)
-    axes.tick_params(labelsize=style.BODY, labelfontfamily=style.FONT)
+
+
+def loss_axes(axes: Axes, scene: Scene, ticks: int) -> None:
+    """Axes for losses over the steps."""
+    axes.set_xlim(0, scene.steps)
+    if scene.log_loss:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(numticks=5))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.set_ylim(*scene.loss_range())
+    axes.xaxis.set_major_locator(MaxNLocator(ticks, integer=True))
+    style.chart(axes)
 
 
 def contour_png(scene: Scene, path: Path) -> None:

@@ -113,12 +113,8 @@ def picture(out: Path, schedules: Sequence[Schedule], steps: int, log: bool, com
         axes.set_ylim(0, 1.04 * top)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
-    axes.grid(True, color="#E3E3E3", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=style.BODY)
-    axes.set_xlabel("step", fontsize=style.BODY)
-    axes.set_ylabel("multiplier", fontsize=style.BODY)
+    style.chart(axes)
+    style.label(axes, "step", "multiplier")
     style.save_png(sheet.figure, out, command)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
@@ -187,6 +188,26 @@ def wrap(text: str, size: float, inches: float, family: str = FONT) -> list[str]
             word = word[cut:]
         line = word
     return [*lines, line] if line else lines
+
+
+# Charts
+
+
+def chart(axes: Axes) -> None:
+    """A light grid behind what is drawn, and no frame at the right and above."""
+    axes.grid(True, color="#E3E3E3", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def label(axes: Axes, x: str, y: str) -> None:
+    """Labels and numbers in the type that all pictures have; "" leaves a label out."""
+    kind: Any = {"fontsize": BODY + 0.5, "family": FONT}
+    if x:
+        axes.set_xlabel(x, labelpad=2, **kind)
+    if y:
+        axes.set_ylabel(y, labelpad=3, **kind)
+    axes.tick_params(labelsize=BODY, labelfontfamily=FONT)
 
 
 # Files

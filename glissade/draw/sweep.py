@@ -147,13 +147,8 @@ def _axes(axes: Axes, swept: Swept) -> None:
     axes.set_xlim(swept.rates[0] / step, swept.rates[-1] * step)
     axes.set_ylim(low / 1.6, 1.25 * WORSE * swept.start)
     axes.axhline(swept.start, **BEFORE, zorder=1)
-    axes.grid(True, color="#E6E6E6", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    kind: Any = {"fontsize": style.BODY + 0.5, "family": style.FONT}
-    axes.set_xlabel("learning rate", labelpad=2, **kind)
-    axes.set_ylabel("training loss at the end", labelpad=3, **kind)
-    axes.tick_params(labelsize=style.BODY, labelfontfamily=style.FONT)
+    style.chart(axes)
+    style.label(axes, "learning rate", "training loss at the end")
 
 
 def _curve(axes: Axes, swept: Swept, i: int) -> None:

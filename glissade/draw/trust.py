@@ -252,11 +252,8 @@ def _panel(axes: Axes, one: Trusted, shown: Mapping[int, int], steps: int) -> No
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.yaxis.set_major_locator(LogLocator(numticks=6))
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.grid(True, color="#E6E6E6", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_ylabel("trust ratio", fontsize=style.BODY + 0.5, family=style.FONT, labelpad=3)
-    axes.tick_params(labelsize=style.BODY, labelfontfamily=style.FONT)
+    style.chart(axes)
+    style.label(axes, "", "trust ratio")
     axes.set_title(_title(one), loc="left", fontsize=style.BODY + 1, family=style.FONT,
                    fontweight="bold", pad=5, parse_math=False)  # fmt: skip
 

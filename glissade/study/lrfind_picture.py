@@ -72,9 +72,5 @@ def _dress(axes: Axes, sweeps: Sequence[Sweep], found: Found) -> None:
     high = min(float(seen.max()), first + 1.2 * max(first - low, 0.1 * abs(first)))
     pad = 0.05 * (high - low) or max(abs(low), 1.0)  # a loss that does not move
     axes.set_ylim(low - pad, high + pad)
-    axes.grid(True, color="#E3E3E3", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=style.BODY)
-    axes.set_xlabel("learning rate", fontsize=style.BODY)
-    axes.set_ylabel("training loss", fontsize=style.BODY)
+    style.chart(axes)
+    style.label(axes, "learning rate", "training loss")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -48,5 +47,11 @@ def kahan(rule: Rule) -> Rule:
     Source: Zamirai et al. 2020, arXiv:2010.06192.
     """
     inner = partial(_whole, rule)
-    wrapped = rule.wrap("kahan", inner, partial(_split, rule.after), whole=True)
-    return replace(wrapped, outermost=True, keeps={**rule.keeps, "kahan_rest": "bfloat16"})
+    return rule.wrap(
+        "kahan",
+        inner,
+        partial(_split, rule.after),
+        whole=True,
+        outermost=True,
+        keeps={"kahan_rest": "bfloat16"},
+    )

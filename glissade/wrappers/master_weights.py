@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -47,5 +46,11 @@ def master_weights(rule: Rule) -> Rule:
     Source: Micikevicius et al. 2018, arXiv:1710.03740, section 3.1.
     """
     inner = partial(_train, rule)
-    wrapped = rule.wrap("master_weights", inner, partial(_copy, rule.after), whole=True)
-    return replace(wrapped, outermost=True, keeps={**rule.keeps, "master_weights": "float32"})
+    return rule.wrap(
+        "master_weights",
+        inner,
+        partial(_copy, rule.after),
+        whole=True,
+        outermost=True,
+        keeps={"master_weights": "float32"},
+    )

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from glissade.draw.command import app
+from tests.draw.program import refuses, run
 
 QUICK = ["--lr", "0.003", "--steps", "4", "-o", "sgd,adam"]
 
 
-def _run(*words: str) -> Result:
-    return CliRunner().invoke(app, list(words), prog_name="glissade draw")
-
-
 def test_it_writes_every_format_and_says_how_to_make_them_again(tmp_path: Path) -> None:
     out = tmp_path / "pictures"
-    result = _run("--surface", "saddle", "--out", str(out), *QUICK)
+    result = run("--surface", "saddle", "--out", str(out), *QUICK)
     assert result.exit_code == 0, result.output
     names = {"saddle-contour.png", "saddle-3d.png", "saddle.gif", "saddle.mp4", "saddle.html"}
     assert {path.name for path in out.iterdir()} == names
@@ -30,7 +24,7 @@ def test_it_writes_every_format_and_says_how_to_make_them_again(tmp_path: Path) 
     again = shlex.split(result.stdout.strip().splitlines()[-1])
     assert again[:2] == ["glissade", "draw"]
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    assert _run(*again[2:], "--formats", "png").exit_code == 0
+    assert run(*again[2:], "--formats", "png").exit_code == 0
     changed = {path.name for path in out.iterdir() if path.read_bytes() != before[path.name]}
     assert changed == {"saddle-contour.png", "saddle-3d.png"}  # they say --formats now
 
@@ -40,7 +34,7 @@ def test_its_options_reach_the_picture(tmp_path: Path) -> None:
     own.write_text("def bowl(x, y):\n    return x**2 + y**2\n")
     words = ["--surface", f"ravine,{own}:bowl", "--formats", "html", "--start=-1,0.5"]
     words += ["--box=-2,2,-1,1", "--seed", "3", "--out", str(tmp_path), *QUICK]
-    result = _run(*words)
+    result = run(*words)
     assert result.exit_code == 0, result.output
     for name in ("ravine", "bowl"):
         text = (tmp_path / f"{name}.html").read_text()
@@ -48,7 +42,7 @@ def test_its_options_reach_the_picture(tmp_path: Path) -> None:
         assert "--start=-1,0.5 --box=-2,2,-1,1 --formats html --seed 3" in text
         (tmp_path / f"{name}.html").rename(tmp_path / f"{name}.first")
     again = shlex.split(result.stdout.strip().splitlines()[-1])
-    assert _run(*again[2:]).exit_code == 0
+    assert run(*again[2:]).exit_code == 0
     for name in ("ravine", "bowl"):
         assert (tmp_path / f"{name}.html").read_bytes() == (tmp_path / f"{name}.first").read_bytes()
     assert f"{own}:bowl" in (tmp_path / "bowl.html").read_text()
@@ -56,7 +50,7 @@ def test_its_options_reach_the_picture(tmp_path: Path) -> None:
 
 
 def test_help_has_an_example() -> None:
-    result = _run("--help")
+    result = run("--help")
     assert result.exit_code == 0
     assert "Example: glissade draw --surface saddle,beale" in result.output
 
@@ -93,20 +87,13 @@ def test_bad_input_is_one_line_and_2_before_anything_is_written(
 ) -> None:
     own = tmp_path / "my.py"
     own.write_text("def text(x, y):\n    return 'x'\n")
-    monkeypatch.chdir(tmp_path)
-    result = _run(*[word.format(own=own) for word in words])
-    assert result.exit_code == 2
-    assert not result.stdout
-    (line,) = result.stderr.strip().splitlines()
-    assert line.startswith("glissade draw: ")
-    assert re.search(said, line), line
-    assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["my.py"]
+    refuses(tmp_path, monkeypatch, "", [word.format(own=own) for word in words], said)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    result = _run("--out", str(tmp_path / "x"), *QUICK)
+    result = run("--out", str(tmp_path / "x"), *QUICK)
     assert result.exit_code == 2
     assert "cannot write in" in result.stderr
 
@@ -120,7 +107,7 @@ def test_a_disk_that_fails_is_one_line_and_1(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(interactive, "write", full)
-    result = _run("--surface", "saddle", "--formats", "html", "--out", str(tmp_path), *QUICK)
+    result = run("--surface", "saddle", "--formats", "html", "--out", str(tmp_path), *QUICK)
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1].endswith("No space left on device")
     assert not list(tmp_path.iterdir())
@@ -128,7 +115,28 @@ def test_a_disk_that_fails_is_one_line_and_1(
 
 def test_doubts_about_a_rate_are_said_aloud(tmp_path: Path) -> None:
     words = ["--surface", "plateau", "-o", "newton", "--steps", "5", "--formats", "html"]
-    result = _run(*words, "--out", str(tmp_path))
+    result = run(*words, "--out", str(tmp_path))
     assert result.exit_code == 0
     assert "lowest that was tried" in result.stderr
     assert "lowest that was tried" in (tmp_path / "plateau.html").read_text()
+
+
+def test_a_real_model_instead_of_a_surface(tmp_path: Path) -> None:
+    """`--model` is `glissade draw model`."""
+    words = ["--model", "digits-small", "--lr", "0.05", "--steps", "4"]
+    result = run(*words, "-o", "sgd", "--out", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert {x.name for x in tmp_path.iterdir()} == {
+        "digits-small-pca.png",
+        "digits-small-filter.png",
+    }
+    assert "glissade draw model digits-small -o sgd --steps 4 --lr 0.05" in result.stdout
+
+
+@pytest.mark.parametrize("option", ["--surface=saddle", "--formats=png", "--start=1,2"])
+def test_what_does_not_go_with_a_model(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = option.partition("=")[0]
+    words = ["--model", "digits", option]
+    refuses(tmp_path, monkeypatch, "", words, f"{name} does not go with --model")

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
-import typer
 from PIL import Image
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from glissade.draw import effects, surfaces
 from glissade.draw.rates import Rates
 from glissade.draw.trajectories import follow
 from glissade.spec import specs
+from tests.draw.program import refuses, run
 
 
 def test_rows_differ_in_one_value_and_nothing_else() -> None:
     surface = surfaces.lookup("ravine")
     (spec,) = specs("adam(weight_decay=0.1)")
     made = effects.effect(surface, spec, "eps", (1e-8, 1.0), Rates(0.1), 20, 0)
-    for run, eps in zip(made.runs, (1e-8, 1.0), strict=True):
-        assert dict(run.spec.hyper) == {"weight_decay": 0.1, "eps": eps}
-        assert run.lr == 0.1
+    for one, eps in zip(made.runs, (1e-8, 1.0), strict=True):
+        assert dict(one.spec.hyper) == {"weight_decay": 0.1, "eps": eps}
+        assert one.lr == 0.1
         (same,) = specs(f"adam(weight_decay=0.1, eps={eps})")
         assert run.points == follow(surface, [(same, 0.1)], 20)[0].points
     assert made.runs[0].points != made.runs[1].points
@@ -81,10 +80,7 @@ def test_every_number_of_an_optimizer_can_be_asked_for(name: str) -> None:
 
 
 def _run(*words: str) -> Result:
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.callback()(lambda: None)
-    effects.register(app)
-    return CliRunner().invoke(app, ["effect", *words], prog_name="glissade draw")
+    return run("effect", *words)
 
 
 QUICK = ["--lr", "0.1", "--steps", "5"]
@@ -144,11 +140,4 @@ def test_help_has_an_example() -> None:
 def test_bad_input_is_one_line_and_2_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    result = _run(*words)
-    assert result.exit_code == 2
-    assert not result.stdout
-    (line,) = result.stderr.strip().splitlines()
-    assert line.startswith("glissade draw effect: ")
-    assert re.search(said, line), line
-    assert not list(tmp_path.iterdir())
+    refuses(tmp_path, monkeypatch, "effect", words, said)

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import typer
 from PIL import Image
 from torch import Tensor, nn
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from glissade.draw import landscape, landscape_picture
 from glissade.draw.landscape import Pictured, filter_normalised, heights, principal
 from glissade.draw.model import Problem, flat, load
 from glissade.draw.training import one_thread, train
 from glissade.spec import specs
+from tests.draw.program import run
 
 
 def _paths(*lengths: int, size: int = 30) -> tuple[list[Tensor], Tensor]:
@@ -185,10 +185,7 @@ QUICK = ["--steps", "8", "--resolution", "5", "--lr", "0.05"]
 
 
 def _run(*words: str) -> Result:
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.callback()(lambda: None)
-    landscape.register(app)
-    return CliRunner().invoke(app, ["model", *words], prog_name="glissade draw")
+    return run("model", *words)
 
 
 def test_it_draws_both_kinds_with_a_run_that_diverges(tmp_path: Path) -> None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 from PIL import Image
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from glissade.draw import sweep
 from glissade.draw.model import load
 from glissade.draw.training import one_thread, train
 from glissade.spec import specs
+from tests.draw.program import refuses, run
 
 RATES = [1e-3, 0.1, 1e6]
 
@@ -96,10 +95,7 @@ def test_one_grid_for_all() -> None:
 
 
 def _run(*words: str) -> Result:
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.callback()(lambda: None)
-    sweep.register(app)
-    return CliRunner().invoke(app, ["sweep", *words], prog_name="glissade draw")
+    return run("sweep", *words)
 
 
 def test_it_draws_and_says_how_to_draw_it_again(tmp_path: Path) -> None:
@@ -136,11 +132,4 @@ def test_help_has_an_example() -> None:
 def test_bad_input_is_one_line_and_2_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    result = _run(*words)
-    assert result.exit_code == 2
-    assert not result.stdout
-    (line,) = result.stderr.strip().splitlines()
-    assert line.startswith("glissade draw sweep: ")
-    assert re.search(said, line), line
-    assert not list(tmp_path.iterdir())
+    refuses(tmp_path, monkeypatch, "sweep", words, said)

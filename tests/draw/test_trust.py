@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import typer
 from PIL import Image
 from torch import Tensor, nn
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from glissade.draw import trust
 from glissade.draw.model import Problem, flat
 from glissade.spec import specs
+from tests.draw.program import refuses, run
 from tests.oracles import algorithms, more_algorithms, wrappers
 from tests.oracles.transcriptions import make
 
@@ -144,10 +143,7 @@ def test_it_is_seen_to_diverge() -> None:
 
 
 def _run(*words: str) -> Result:
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.callback()(lambda: None)
-    trust.register(app)
-    return CliRunner().invoke(app, ["trust", *words], prog_name="glissade draw")
+    return run("trust", *words)
 
 
 def test_it_draws_a_panel_for_each(tmp_path: Path) -> None:
@@ -187,11 +183,4 @@ def test_help_has_an_example() -> None:
 def test_bad_input_is_one_line_and_2_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    result = _run(*words)
-    assert result.exit_code == 2
-    assert not result.stdout
-    (line,) = result.stderr.strip().splitlines()
-    assert line.startswith("glissade draw trust: ")
-    assert re.search(said, line), line
-    assert not list(tmp_path.iterdir())
+    refuses(tmp_path, monkeypatch, "trust", words, said)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...program import Program
-from ..member import Member, Moved
+from ..member import Member, Moved, in_place
 from ..together import Part, together
 from .compile import Kernel, compile_plans
 from .tables import Item, Table
@@ -146,20 +146,6 @@ def prepare(wanted: Iterable[tuple[Lane, int]]) -> None:
     kernels = compile_plans((lane.program.plans[leaf], lane.key(leaf)[1]) for lane, leaf in new)
     for (lane, leaf), kernel in zip(new, kernels, strict=True):
         lane.program.kernels[lane.key(leaf)] = kernel
-
-
-def in_place(p: Tensor, flat: bool) -> bool:
-    """Whether kernels can run on the parameter's own memory.
-
-    Where only elements matter any dense order will do (channels-last, say): gradient and state
-    share it.
-    """
-    if p.is_contiguous():
-        return True
-    if not flat:
-        return False
-    like = torch.empty_like(p, device="meta", memory_format=torch.preserve_format)
-    return like.stride() == p.stride()
 
 
 class Batch:

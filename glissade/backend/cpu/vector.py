@@ -40,17 +40,17 @@ class Format(NamedTuple):
     """How numbers of a dtype lie in memory, and what they are computed in."""
 
     memory: ir.Type
-    size: int  # bytes
     scalar: ir.Type
     eps: float
 
 
 FORMATS = {
-    "float32": Format(F32, 4, F32, 2.0**-23),
-    "float64": Format(F64, 8, F64, 2.0**-52),
-    "float16": Format(F16, 2, F32, 2.0**-10),
-    "bfloat16": Format(BF16, 2, F32, 2.0**-7),
+    "float32": Format(F32, F32, 2.0**-23),
+    "float64": Format(F64, F64, 2.0**-52),
+    "float16": Format(F16, F32, 2.0**-10),
+    "bfloat16": Format(BF16, F32, 2.0**-7),
 }
+SIZES = {F16: 2, BF16: 2, F32: 4, F64: 8}  # bytes
 
 
 class _Exp(NamedTuple):
@@ -72,9 +72,6 @@ EXP = {
         64, 1023, 52, -746.0, 710.0, 6.93147180369123816490e-01, 1.90821492927058770002e-10, 13
     ),
 }
-
-
-SIZES = {F16: 2, BF16: 2, F32: 4, F64: 8}
 
 
 def _mangled(t: ir.Type) -> str:

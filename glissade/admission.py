@@ -1,0 +1,82 @@
+"""Which parameters an optimizer takes: each is looked at before anything is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .backend import select
+from .backend.member import compute_dtype
+from .rule import Rule
+from .storage import asked
+
+
+def admit(
+    params: Sequence[Any],
+    rule: Rule,
+    hyper: Mapping[str, Any],
+    backend: str | None,
+    where: str,
+    known: set[int],
+) -> None:
+    """Look at the parameters of a new group.
+
+    Args:
+        params: what was given.
+        rule: what will run on them.
+        hyper: the group's values, with the defaults.
+        backend: the one that was asked for by name.
+        where: the group in words.
+        known: the ids of those in other groups; these are added.
+
+    Raises:
+        TypeError: what is no tensor, or of a dtype that no optimizer takes.
+        ValueError: a parameter twice, or one that this rule, these values or this backend cannot
+            take.
+    """
+    for i, p in enumerate(params):
+        what = f"parameter {i} {where}"
+        if not isinstance(p, Tensor):
+            raise TypeError(f"{what} is a {type(p).__name__}: allowed are tensors")
+        what += f", shape {tuple(p.shape)}"
+        if id(p) in known:
+            raise ValueError(f"{what}, was given already: a parameter may be given once")
+        known.add(id(p))
+        if not (p.is_floating_point() or p.is_complex()):
+            raise TypeError(f"{what}, has dtype {p.dtype}: allowed are floating point and complex")
+        steps = zip(p.shape, p.stride(), strict=True)
+        if p.numel() and any(n > 1 and step == 0 for n, step in steps):
+            raise ValueError(f"{what}, has elements that share memory (expand): clone it")
+        _fits(p, what, rule, hyper, backend)
+
+
+def _fits(p: Tensor, what: str, rule: Rule, hyper: Mapping[str, Any], backend: str | None) -> None:
+    """Raise ValueError unless the rule, the group's values and the backend can take it."""
+    low = asked(hyper["state_dtype"]) is not None
+    why = rule.refuse(p, hyper) if rule.refuse is not None else ""
+    if why:
+        raise ValueError(f"{rule.name}: {what}, {why}")
+    if hyper["stochastic_rounding"] and p.dtype != torch.bfloat16:
+        raise ValueError(
+            f"stochastic_rounding=True is for parameters of bfloat16; {what}, has dtype {p.dtype}"
+        )
+    if rule.matrix and (low or hyper["stochastic_rounding"]):
+        raise ValueError(
+            f"{rule.name} keeps matrices of its own: leave state_dtype and stochastic_rounding out"
+        )
+    if rule.matrix and backend == "cpu":
+        raise ValueError(
+            f"backend='cpu' cannot run {rule.name}, whose matrices are torch's own: leave backend "
+            "out"
+        )
+    if low and compute_dtype(p.dtype) != torch.float32:
+        raise ValueError(
+            f"state_dtype={hyper['state_dtype']!r}, but {what}, has dtype {p.dtype}: leave "
+            "state_dtype out"
+        )
+    select.choose(p, backend, bool(hyper["differentiable"]), what.__str__)
+    if hyper["capturable"] and p.device.type == "cpu":
+        raise ValueError(f"capturable=True, but {what}, is on the cpu: leave capturable out")
