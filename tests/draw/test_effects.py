@@ -23,7 +23,7 @@ def test_rows_differ_in_one_value_and_nothing_else() -> None:
         assert dict(one.spec.hyper) == {"weight_decay": 0.1, "eps": eps}
         assert one.lr == 0.1
         (same,) = specs(f"adam(weight_decay=0.1, eps={eps})")
-        assert run.points == follow(surface, [(same, 0.1)], 20)[0].points
+        assert one.points == follow(surface, [(same, 0.1)], 20)[0].points
     assert made.runs[0].points != made.runs[1].points
 
 
