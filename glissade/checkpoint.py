@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from . import blocks
+from .blocks import SCALE
 from .rule import Rule
 
 
@@ -141,6 +143,9 @@ def _state(state: Mapping[str, Any], p: Tensor, rule: Rule, number: int) -> dict
     for key, x in out.items():
         if not isinstance(x, Tensor) or x.ndim == 0 or rule.matrix:
             continue
+        codes = out.get(key.removesuffix(SCALE))
+        if key.endswith(SCALE) and isinstance(codes, Tensor) and codes.dtype in blocks.OF:
+            continue  # one for each block: see `Member.fit`
         if x.ndim != p.ndim or any(a not in (1, b) for a, b in zip(x.shape, p.shape, strict=True)):
             raise ValueError(
                 f"group {number}: state {key!r} has shape {tuple(x.shape)}, which does not "

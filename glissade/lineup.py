@@ -161,15 +161,16 @@ class LineUp:
     def _call_up(self, present: list[bool]) -> None:
         """Prepare a step for the parameters that have a gradient: nothing is changed by it."""
         self._at = [i for i, here in enumerate(present) if here]
-        programs: dict[tuple[int, int], Program] = {}
+        programs: dict[tuple[int, torch.Size], Program] = {}
         members, where = [], []
         rule = self._programs.rule
         for i in self._at:
             p, group = self._roster[i], self._group_of[i]
             held = self._held(i)
-            key = (id(group), real(p.detach()).ndim)
+            shape = real(p.detach()).shape
+            key = (id(group), shape)
             if key not in programs and not rule.matrix:
-                programs[key] = self._programs.get(group, key[1])
+                programs[key] = self._programs.of(group, shape)
             member = Member(p, group, held, int(self._counts[i]), programs.get(key))
             for name in member.program.states if member.program else ():
                 if name in member.state:

@@ -39,9 +39,10 @@ class Optimizer(torch.optim.Optimizer):
         backend: ``None`` picks the fastest for each parameter; ``"cpu"`` (compiled, fp32 and fp64)
             or ``"eager"`` (torch operations; any device and dtype) works for all or raises.
         state_dtype: what states with a value for each element are kept in: ``"bfloat16"`` takes
-            half the memory, and less time; a dict says it of single states, by their names. None
-            is ``"float32"`` (float64 for parameters of float64). A group may have its own. Such
-            states are rounded up or down at random, right in the mean.
+            half the memory, ``"int8"`` a quarter (blocks of 256 codes with a scale each, in tensors
+            of at least 4,096 elements); a dict says it of single states, by their names. None is
+            ``"float32"`` (float64 for parameters of float64). A group may have its own. Such states
+            are rounded up or down at random, right in the mean.
         stochastic_rounding: round parameters of bfloat16 so, too; without it to the nearest, and
             changes of less than a 500th of a parameter are lost.
         rounding_seed: of that noise, which is the same for any backend and number of threads.
@@ -130,8 +131,8 @@ class Optimizer(torch.optim.Optimizer):
         group = self.param_groups[-1]
         group.setdefault("base_lr", checks.plain(group["lr"]))
         try:
-            for ndim in sorted({real(p.detach()).ndim for p in params if not self.rule.matrix}):
-                self._programs.get(group, ndim)
+            for shape in {real(p.detach()).shape for p in params if not self.rule.matrix}:
+                self._programs.of(group, shape)
         except BaseException:
             self.param_groups.pop()
             raise

@@ -16,6 +16,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from .blocks import BLOCK, CODES, scale_name
 from .graph import Kind, Node
 from .simplify import SLICED, only_slices, simplify, walk
 from .trace import Leaf
@@ -24,6 +25,7 @@ _IN_PLACE = ("state", "machine_eps")  # small values that need no computing
 
 Load = tuple[str, str]  # ("p", ""), ("g", "") or ("state", name)
 SIZES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2}  # bytes
+CODED = 1 + 4 / BLOCK  # of a number in 8 bits, with its part of a scale
 
 
 @dataclass(frozen=True)
@@ -94,17 +96,24 @@ class Plan:
         return tuple(self.kinds)
 
     @property
+    def arrays(self) -> tuple[str, ...]:
+        """The same with the scales of those in 8 bits, each as it lies in memory."""
+        return (*self.kinds, *(scale_name(x) for x in self.kinds if self.storage.get(x) in CODES))
+
+    @property
     def numbers_per_element(self) -> int:
         """Numbers per element moved to and from memory, all passes together."""
         return sum(p.reads + p.writes for p in self.passes)
 
-    def size(self, array: Load, dtype: str) -> int:
+    def size(self, array: Load, dtype: str) -> float:
         """Bytes of a number of an array that a pass reads or writes, for parameters of a dtype."""
         what, name = array
-        own = SIZES[dtype]
-        return own if what != "state" else SIZES.get(self.storage.get(name, ""), max(own, 4))
+        own, kept = SIZES[dtype], self.storage.get(name, "")
+        if what != "state":
+            return own
+        return CODED if kept in CODES else SIZES.get(kept, max(own, 4))
 
-    def bytes_per_element(self, dtype: str) -> int:
+    def bytes_per_element(self, dtype: str) -> float:
         """Bytes per element moved to and from memory, for parameters of a dtype."""
         return sum(self.size(x, dtype) for p in self.passes for x in (*p.loads, *p.written))
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .blocks import BLOCK, CODES, SMALL
 from .checks import plain
 from .graph import Kind
 from .host import Choose, Late, Numbers, calculator, chooser, late_calculator
 from .plan import Plan, plan
 from .rule import Rule
 from .simplify import walk
-from .storage import asked, of_states, rounded
+from .storage import asked, in_codes, of_states, rounded
 from .trace import Trace, structure, trace
 
 
@@ -36,6 +38,11 @@ class Program:
     def states(self) -> Mapping[str, Kind]:
         """The kind of each state."""
         return self.trace.states
+
+    @property
+    def codes(self) -> bool:
+        """Whether any state is kept in 8 bits."""
+        return any(kept in CODES for kept in self.storage.values())
 
     @functools.cached_property
     def numbers(self) -> tuple[Numbers, ...]:
@@ -69,14 +76,24 @@ class Programs:
         self.rule = rule
         self._made: dict[Any, Program] = {}
 
-    def get(self, hyper: Mapping[str, Any], ndim: int) -> Program:
-        """The program for a group's hyperparameters and parameters of a rank.
+    def of(self, hyper: Mapping[str, Any], shape: Sequence[int]) -> Program:
+        """The program for a group's hyperparameters and parameters of a shape: 8 bits are for
+        large ones, and where rows or columns matter for those whose rows are whole blocks. See
+        `get`."""
+        program = self.get(hyper, len(shape), codes=math.prod(shape) >= SMALL)
+        if program.codes and not program.flat and shape[-1] % BLOCK:
+            return self.get(hyper, len(shape), codes=False)
+        return program
+
+    def get(self, hyper: Mapping[str, Any], ndim: int, *, codes: bool = True) -> Program:
+        """The program for a group's hyperparameters and parameters of a rank; without `codes` no
+        state is in 8 bits.
 
         Raises:
             RuleError: the rule cannot be traced.
             ValueError: base_lr is 0 where the rule divides by it.
         """
-        program = self._program(hyper, ndim)
+        program = self._program(hyper, ndim, codes)
         if plain(hyper["base_lr"]) == 0 and program.reads("base_lr"):
             raise ValueError(
                 f"{self.rule.name}: lr=0 when the group was made, but the rule divides by that "
@@ -84,15 +101,18 @@ class Programs:
             )
         return program
 
-    def _program(self, hyper: Mapping[str, Any], ndim: int) -> Program:
+    def _program(self, hyper: Mapping[str, Any], ndim: int, codes: bool) -> Program:
         shape = structure({k: hyper[k] for k in (*self.rule.hyper, "base_lr", "maximize")})
         low, random = asked(hyper.get("state_dtype")), bool(hyper.get("stochastic_rounding"))
-        for key in ((shape, low, random, None), (shape, low, random, ndim)):
+        choice = (shape, low, random, codes or not in_codes(low))
+        for key in ((choice, None), (choice, ndim)):
             if key in self._made:
                 return self._made[key]
         traced = trace(self.rule, {key: hyper[key] for key, _ in shape}, ndim)
         rule = self.rule
-        storage = of_states(low, traced.states, rule)
+        storage = of_states(low, traced.states, rule, traced.leaves)
+        if not codes:
+            storage = {name: kept for name, kept in storage.items() if kept not in CODES}
         program = Program(traced, storage, random=random)
-        self._made[(shape, low, random, ndim if traced.rank_matters else None)] = program
+        self._made[(choice, ndim if traced.rank_matters else None)] = program
         return program

@@ -7,16 +7,20 @@ States are rounded up or down at random, so that they are right in the mean: an 
 by a thousandth a step would stand still for ever if it were rounded to the nearest of numbers that
 are a hundredth apart. The noise is a hash of (seed, step, element): the same on every backend and
 for any number of threads.
+
+`glissade.blocks` says what 8 bits stand for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .blocks import CODES
+from .bounds import divided_by, never_negative
 from .checks import nearest
 from .graph import Kind, Node
 from .simplify import walk
@@ -25,7 +29,9 @@ from .trace import Leaf
 if TYPE_CHECKING:
     from .rule import Rule
 
-LOWER = {"bfloat16": torch.bfloat16}
+LOWER = ("bfloat16", "int8")
+# Of each storage there is; "int8" of what is never negative is "uint8".
+DTYPES = {"bfloat16": torch.bfloat16} | {name: code.dtype for name, code in CODES.items()}
 FULL = "float32"
 Choice = str | tuple[tuple[str, str], ...] | None  # of all states, or by their names
 
@@ -48,11 +54,20 @@ def asked(given: Any) -> Choice:
     return name
 
 
-def of_states(given: Choice, kinds: Mapping[str, Kind], rule: Rule) -> dict[str, str]:
-    """The states that are kept lower, and in what: those with a value for each element.
+def in_codes(choice: Choice) -> bool:
+    """Whether any state is to be kept in 8 bits."""
+    given = dict(choice).values() if isinstance(choice, tuple) else (choice,)
+    return any(kept in CODES for kept in given)
+
+
+def of_states(
+    given: Choice, kinds: Mapping[str, Kind], rule: Rule, leaves: Collection[Leaf]
+) -> dict[str, str]:
+    """The states that are kept lower, and in what: those with a value for each element, and in
+    8 bits those that the rule writes itself.
 
     Raises:
-        ValueError: a name that the rule has no state of.
+        ValueError: a name that the rule has no state of, or of a state that cannot be kept so.
     """
     wide = [name for name, kind in kinds.items() if kind is Kind.ELEMENT]
     if given is None or isinstance(given, str):
@@ -60,14 +75,45 @@ def of_states(given: Choice, kinds: Mapping[str, Kind], rule: Rule) -> dict[str,
     else:
         ours = {theirs: name for name, theirs in rule.aliases.items()}
         found = {ours.get(name, name): dtype for name, dtype in given}
-    for name in found:
-        if name not in kinds:
-            raise ValueError(
-                f"{rule.name}: state_dtype names the state {name!r}; it keeps {', '.join(kinds)}"
-                f"{nearest(name, kinds)}"
-            )
+        for name in found:
+            _can(name, found[name], kinds, rule)
     found |= rule.keeps
-    return {name: found[name] for name in wide if found.get(name, FULL) != FULL}
+    found = {name: found[name] for name in wide if found.get(name, FULL) != FULL}
+    coded = [name for name in found if found[name] in CODES]
+    if not coded:
+        return found
+    unsigned = never_negative(leaves, kinds)
+    for name in sorted(divided_by(leaves, unsigned).intersection(coded)):
+        rest = {x: found[x] for x in coded if x != name and x not in rule.inputs}
+        raise ValueError(
+            f"{rule.name}: the state {name!r} cannot be kept in 8 bits: something is divided by "
+            "it, and nothing shows that it is never negative, so that it may be rounded to 0; "
+            f"give state_dtype={rest} or 'bfloat16'"
+        )
+    return {k: v for k, v in found.items() if k not in coded} | {
+        name: "uint8" if name in unsigned else "int8" for name in coded if name not in rule.inputs
+    }
+
+
+def _can(name: str, dtype: str, kinds: Mapping[str, Kind], rule: Rule) -> None:
+    """Raise ValueError unless the state that somebody named can be kept in a dtype."""
+    if name not in kinds:
+        raise ValueError(
+            f"{rule.name}: state_dtype names the state {name!r}; it keeps {', '.join(kinds)}"
+            f"{nearest(name, kinds)}"
+        )
+    why = ""
+    if kinds[name] is not Kind.ELEMENT:
+        why = f"it has one value per {kinds[name].word}, not per element"
+    elif name in rule.keeps:
+        why = f"{rule.keeps[name]} is what it needs"
+    elif name in rule.inputs and dtype in CODES:
+        why = "it is written from outside of the step"
+    if why:
+        raise ValueError(
+            f"{rule.name}: state_dtype names the state {name!r} with {dtype!r}, but {why}: leave "
+            f"{name!r} out"
+        )
 
 
 PARAMETER = "parameter"  # stands for the storage of the parameter, whatever that is
@@ -94,6 +140,11 @@ def rounded(leaf: Leaf, storage: Mapping[str, str], parameter: bool) -> Leaf:
         if id(node) in low:
             new = _stored(new, *low[id(node)])
         done[id(node)] = new
+    state = {name: done[id(node)] for name, node in leaf.state.items()}
+    for number, name in enumerate(sorted(storage)):
+        # A code is of this state: what comes from elsewhere is coded for it, and for it alone.
+        if storage[name] in CODES and name in state and not _is_stored(state[name], storage[name]):
+            state[name] = _stored(state[name], storage[name], number)
     param = done[id(leaf.param)]
     if parameter and param.kind is Kind.ELEMENT and param.args:
         param = _stored(param, PARAMETER, len(storage))
@@ -101,7 +152,7 @@ def rounded(leaf: Leaf, storage: Mapping[str, str], parameter: bool) -> Leaf:
         leaf,
         step=done[id(leaf.step)],
         param=param,
-        state={name: done[id(node)] for name, node in leaf.state.items()},
+        state=state,
         totals=tuple(done[id(node)] for node in leaf.totals),
         guard=None if leaf.guard is None else done[id(leaf.guard)],
     )
@@ -111,7 +162,11 @@ def _stored(node: Node, dtype: str, number: int) -> Node:
     """A node rounded to its storage by noise of its own: half of a hash, two share one."""
     key = node.graph.node("key", value=number // 2, kind=Kind.HOST)
     noise = node.graph.node("noise", (key,), kind=Kind.ELEMENT)
-    return node.graph.node("stored", (node, noise), (dtype, number % 2), node.kind)
+    return node.graph.node("stored", (node, noise), (dtype, number % 2), Kind.ELEMENT)
+
+
+def _is_stored(node: Node, dtype: str) -> bool:
+    return node.op == "stored" and bool(node.value[0] == dtype)
 
 
 # Noise. A key, well mixed by Murmur's last steps (Appleby 2011), plus the place times an odd

@@ -249,7 +249,7 @@ def test_bytes_are_those_of_the_documentation(
 
 
 def test_wrappers_keep_their_states_low_too() -> None:
-    """But for an average of parameters, which would stand still."""
+    """But for weights, and their average, which would stand still."""
     (p,) = parameters(torch.bfloat16)[1:2]
     rule = wrappers.lookahead(wrappers.ema(rules.lion(0.01), 0.9), k=2)
     optimizer = Optimizer([p], rule, state_dtype="bfloat16")
@@ -257,13 +257,13 @@ def test_wrappers_keep_their_states_low_too() -> None:
         gradients([p], t)
         optimizer.step()
     low, full = torch.bfloat16, torch.float32
-    assert dtypes(optimizer, p) == {"m": low, "lookahead_slow": low, "ema_average": full}
+    assert dtypes(optimizer, p) == {"m": low, "lookahead_slow": full, "ema_average": full}
 
 
 def test_what_is_refused() -> None:
     p, wide = parameters(torch.float32)[0], torch.nn.Parameter(torch.ones(2, dtype=torch.float64))
     for kind, said, make in (
-        (ValueError, "state_dtype='bf16': allowed are 'float32', 'bfloat16', or a dict",
+        (ValueError, "state_dtype='bf16': allowed are 'float32', 'bfloat16', 'int8', or a dict",
          lambda: glissade.AdamW([p], state_dtype="bf16")),
         (ValueError, "did you mean 'bfloat16'", lambda: glissade.AdamW([p], state_dtype="bfloat")),
         (ValueError, "adamw: state_dtype names the state 'w'; it keeps m, v",

@@ -14,13 +14,15 @@ from typing import Any
 
 import torch
 
+from .. import blocks
+from ..blocks import CODES, SHIFT, scale_name
 from ..graph import Node, reduced_dims
 from ..ops import OPS, Asked, working
 from ..program import Program
 from ..simplify import walk
 from ..storage import PARAMETER, key, noise, stochastic
 from ..trace import Leaf
-from .member import compute_dtype, in_place, real, state_shape
+from .member import as_states, compute_dtype, in_place, memory, real, state_shape
 
 
 def step(
@@ -39,6 +41,7 @@ def step(
     working.dtype = dtype
     wide, g = p.to(dtype), g.to(dtype)
     known: dict[int, Any] = {}
+    coded: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # and their scales
     guards = [] if leaf.guard is None else [leaf.guard]
 
     def source(node: Node) -> Any:
@@ -51,7 +54,10 @@ def step(
         if node.op == "key":
             return key(node.value, t, hyper["rounding_seed"])
         if node.op == "state":
-            return state[node.value].to(dtype)
+            held = state[node.value]
+            if program.storage.get(node.value) in CODES:
+                return _values(blocks.decode(memory(held), state[scale_name(node.value)]), held)
+            return held.to(dtype)
         if node.op == "machine_eps":
             return p.new_tensor(torch.finfo(p.dtype).eps, dtype=dtype)
         return {"t": t, "p": wide, "g": g, "const": node.value}[node.op]
@@ -73,6 +79,12 @@ def step(
             return noise(args[0], _places(p, program.flat))
         if node.op == "stored":
             kept, half = node.value
+            if kept in CODES:
+                x = as_states(p, program.flat, dtype).copy_(torch.as_tensor(args[0]))
+                some = memory(as_states(p, program.flat, torch.int64).copy_(args[1]))
+                some = some >> 32 - SHIFT if half else some & (1 << SHIFT) - 1
+                codes = coded[id(node)] = blocks.encode(memory(x), CODES[kept], some)
+                return _values(blocks.decode(*codes), x)
             low = p.dtype == torch.bfloat16 if kept == PARAMETER else True
             return stochastic(args[0], args[1], half) if low else args[0]
         tensors = any(isinstance(x, torch.Tensor) for x in args)
@@ -90,9 +102,20 @@ def step(
     inputs = {id(p), *map(id, state.values())}
     stored = {}
     for name, node in leaf.state.items():
+        if program.storage.get(name) in CODES:
+            codes, stored[scale_name(name)] = coded[id(node)]
+            stored[name] = _values(codes, state[name])
+            continue
         x = result(node)
         stored[name] = (x.clone() if id(x) in inputs else x).broadcast_to(state[name].shape)
     return result(leaf.param), stored
+
+
+def _values(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """What is in the order of memory, as a tensor that lies like another."""
+    out = torch.empty_like(like, dtype=x.dtype)
+    memory(out).copy_(x)
+    return out
 
 
 def _places(p: torch.Tensor, flat: bool) -> torch.Tensor:

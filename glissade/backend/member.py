@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import blocks
+from ..blocks import CODES, scale_name
 from ..graph import Kind
 from ..program import Program
-from ..storage import LOWER
+from ..storage import DTYPES
 
 LOW = (torch.float16, torch.bfloat16)
 
@@ -52,6 +54,18 @@ def in_place(p: Tensor, flat: bool) -> bool:
     return like.stride() == p.stride()
 
 
+def as_states(p: Tensor, flat: bool, dtype: torch.dtype) -> Tensor:
+    """Zeros that lie as the states per element of a parameter do: in its own order if that is
+    dense and only elements matter, else row by row."""
+    fresh = torch.zeros_like(p, dtype=dtype)
+    return fresh if flat and fresh.stride() == p.stride() else fresh.contiguous()
+
+
+def memory(x: Tensor) -> Tensor:
+    """A dense tensor as one dimension, in the order of memory."""
+    return x.as_strided((x.numel(),), (1,))
+
+
 class Moved(Exception):
     """A parameter's data was exchanged for data of another shape, dtype, device or order."""
 
@@ -86,23 +100,58 @@ class Member:
         assert self.program is not None  # matrix rules keep what states they like
         p, kind = real(self.param.detach()), self.program.states[name]
         low = self.program.storage.get(name)
-        dtype = compute_dtype(p.dtype) if low is None else LOWER[low]
+        if low in CODES or scale_name(name) in self.state:
+            return self._fit_codes(name, p, low)
+        dtype = compute_dtype(p.dtype) if low is None else DTYPES[low]
         if kind is Kind.ELEMENT:
-            # Elements in the parameter's own order if that is dense, else row by row.
-            fresh = torch.zeros_like(p, dtype=dtype)
-            if not (self.program.flat and fresh.stride() == p.stride()):
-                fresh = fresh.contiguous()
+            fresh = as_states(p, self.program.flat, dtype)
         else:
             fresh = p.new_zeros(state_shape(kind, p.shape), dtype=dtype)
         have = self.state.get(name)
         if have is not None:
-            if tuple(have.shape) != tuple(fresh.shape):
-                raise ValueError(
-                    f"the state {name!r} of a parameter of shape {tuple(self.param.shape)} has "
-                    f"shape {tuple(have.shape)}; allowed is {tuple(fresh.shape)}"
-                )
+            self._check_shape(name, have, fresh)
             same = have.dtype == fresh.dtype and have.device == fresh.device
             if same and have.stride() == fresh.stride():
                 return
             fresh.copy_(have)
         dict.__setitem__(self.state, name, fresh)
+
+    def _fit_codes(self, name: str, p: Tensor, low: str | None) -> None:
+        """The same for a state that is to be in 8 bits, or was."""
+        assert self.program is not None
+        flat, scales = self.program.flat, scale_name(name)
+        have, scale = self.state.get(name), self.state.get(scales)
+        dtype = compute_dtype(p.dtype) if low is None else DTYPES[low]
+        fresh = as_states(p, flat, dtype)
+        if have is None:
+            have, scale = fresh, p.new_zeros(blocks.count(p.numel()), dtype=torch.float32)
+        self._check_shape(name, have, fresh)
+        if scale is not None:
+            if tuple(scale.shape) != (blocks.count(p.numel()),):
+                raise ValueError(
+                    f"the state {scales!r} of a parameter of {p.numel()} elements has shape "
+                    f"{tuple(scale.shape)}; allowed is {(blocks.count(p.numel()),)}"
+                )
+            if (have.dtype, have.device, have.stride()) == (dtype, p.device, fresh.stride()):
+                dict.__setitem__(self.state, name, have)
+                dict.__setitem__(self.state, scales, scale.to(p.device).contiguous())
+                return
+            full = torch.empty_like(have, dtype=torch.float32)
+            memory(full).copy_(blocks.decode(memory(have), scale.to(have.device)))
+            have = full
+        dict.pop(self.state, scales, None)
+        if low in CODES:
+            values = as_states(p, flat, torch.float32).copy_(have)
+            codes, scale = blocks.encode(memory(values), CODES[str(low)], None)
+            memory(fresh).copy_(codes)
+            dict.__setitem__(self.state, scales, scale)
+        else:
+            fresh.copy_(have)
+        dict.__setitem__(self.state, name, fresh)
+
+    def _check_shape(self, name: str, have: Tensor, like: Tensor) -> None:
+        if tuple(have.shape) != tuple(like.shape):
+            raise ValueError(
+                f"the state {name!r} of a parameter of shape {tuple(self.param.shape)} has "
+                f"shape {tuple(have.shape)}; allowed is {tuple(like.shape)}"
+            )

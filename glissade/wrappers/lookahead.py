@@ -51,4 +51,5 @@ def lookahead(rule: Rule, k: int = 5, alpha: float = 0.5) -> Rule:
         partial(_sync, rule.after),
         lookahead_k=k,
         lookahead_alpha=alpha,
+        keeps={"lookahead_slow": "float32"},  # weights, not an average of gradients
     )

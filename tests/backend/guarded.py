@@ -20,7 +20,7 @@ from torch import Tensor
 
 from glissade import Optimizer, Rule, registry
 from glissade.backend.cpu import tables
-from tests.cases import engine, normal
+from tests.cases import engine, feed, normal
 
 PAGE = mmap.PAGESIZE
 SHAPES = [
@@ -36,6 +36,7 @@ SHAPES = [
     (3, 2, 4, 3),
     (2, 64),
 ]
+CODED = [(4099,), (19, 256), (70, 100), (3,)]  # of states in 8 bits
 _libc = ctypes.CDLL(None, use_errno=True)
 _held: list[mmap.mmap] = []
 
@@ -84,7 +85,13 @@ class Numpy:
         return self.array(np.zeros(shape, dtype))
 
 
-def step(rule: Rule, dtype: torch.dtype, at_end: bool, shapes: Sequence[tuple[int, ...]]) -> None:
+def step(
+    rule: Rule,
+    dtype: torch.dtype,
+    at_end: bool,
+    shapes: Sequence[tuple[int, ...]],
+    state_dtype: Any = None,
+) -> None:
     """Some steps with every array between forbidden pages."""
 
     def scratch(table: tables.Table, n: int, kind: torch.dtype) -> Tensor:
@@ -98,10 +105,11 @@ def step(rule: Rule, dtype: torch.dtype, at_end: bool, shapes: Sequence[tuple[in
         params = [
             tensor(normal(i, s, dtype), at_end).requires_grad_() for i, s in enumerate(shapes)
         ]
-        optimizer = Optimizer(params, rule, backend="cpu")
+        optimizer = Optimizer(params, rule, backend="cpu", state_dtype=state_dtype)
         for t in range(7):
             for i, p in enumerate(params):
                 p.grad = tensor(normal(100 * t + i, tuple(p.shape), dtype), at_end)
+            feed(optimizer)
             optimizer.step()
             if t in (0, 5):
                 for p in params:
@@ -125,6 +133,10 @@ def main(names: Sequence[str]) -> None:
                     for team, chunk in ((1, None), (3, 64)):
                         with engine(team=team, chunk=chunk):
                             step(rule, dtype, at_end, SHAPES)
+            coded = {"m": "int8"} if name in ("yogi", "sophia") else "int8"
+            for at_end in (True, False):
+                with engine(team=3, chunk=512):
+                    step(rule, torch.bfloat16, at_end, CODED, coded)
         print(name, flush=True)
 
 

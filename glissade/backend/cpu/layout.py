@@ -64,8 +64,8 @@ class Layout:
 
     @cached_property
     def states(self) -> dict[str, int]:
-        """Column of each state's pointer."""
-        return {name: self.first_state + i for i, name in enumerate(self.plan.states)}
+        """Column of each state's pointer, and of its scales'."""
+        return {name: self.first_state + i for i, name in enumerate(self.plan.arrays)}
 
     @cached_property
     def scalars(self) -> dict[Node, int]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from llvmlite import ir
 
+from ...blocks import CODES
 from ...graph import Kind, Node
 from ...plan import Pass
 from . import layout as at
+from .coding import Coder
 from .stage import Nest, Stage
 from .vector import F64, I64, PTR
 
@@ -15,6 +19,7 @@ class Passing(Stage):
     """One pass: for each chunk of this part, load, compute, store, add up."""
 
     base: ir.Value = None  # where the chunk begins, in plans without rows
+    coder: Coder
 
     def emit(self, work: Pass) -> None:
         bounds = self.word(self.context, at.CHUNK_BOUNDS, PTR)
@@ -55,7 +60,13 @@ class Passing(Stage):
                     place = per_tensor.get(n) or per_row[n]
                     self.accumulate(place, n.op, x, nest.mask)
             for name, x in news.items():
-                self.put(x, Kind.ELEMENT, self.layout.states[name], nest)
+                column = self.layout.states[name]
+                if self.layout.plan.storage.get(name) in CODES:
+                    codes = nest.codes[work.stores[name]]
+                    place = self.place(Kind.ELEMENT, column, nest)
+                    self.v.store(self.b, codes, place, nest.mask)
+                else:
+                    self.put(x, Kind.ELEMENT, column, nest)
             if param is not None:
                 self.put(param, Kind.ELEMENT, at.PARAM, nest)
 
@@ -65,15 +76,18 @@ class Passing(Stage):
                 x = self.v.convert(self.b, x, self.v.scalar)
                 self.b.store(x, self.at(self.layout.temps[n], nest.outer))
 
+        self.coder = Coder(self, work)
+        blocked = bool(self.coder.reads or self.coder.levels)
         if self.layout.plan.flat:
             self.base = lo  # one row: the chunk itself
             length = self.b.sub(hi, lo)
-            self.nest(Kind.ELEMENT, I64(0), I64(1), length, body, known=work.known)
+            self.nest(Kind.ELEMENT, I64(0), I64(1), length, body, known=work.known, blocked=blocked)
         else:
             length = self.column(at.C)
             self.nest(
-                Kind.ELEMENT, lo, hi, length, body, known=work.known, before=before, after=after
-            )
+                Kind.ELEMENT, lo, hi, length, body,
+                known=work.known, blocked=blocked, before=before, after=after,
+            )  # fmt: skip
         if per_tensor:
             partials = self.word(self.context, at.PARTIALS, PTR)
             start = self.b.mul(chunk, I64(self.layout.partial_words))
@@ -81,6 +95,9 @@ class Passing(Stage):
                 x = self.v.total(self.b, self.b.load(place, typ=self.v.of(F64)))
                 where = self.b.add(start, I64(self.layout.partials[n]))
                 self.b.store(x, self.slot(partials, where, F64))
+
+    def blocks(self, nest: Nest, inside: Callable[[ir.Value, ir.Value | None], None]) -> None:
+        self.coder.blocks(nest, inside)
 
     def place(self, kind: Kind, column: int, nest: Nest) -> ir.Value:
         if self.base is not None:

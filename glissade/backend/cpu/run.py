@@ -132,7 +132,7 @@ class Lane:
                 param, state = member.param, member.state
                 if not param.numel():
                     continue
-                states = tuple(state[name] for name in plan.states)
+                states = tuple(state[name] for name in plan.arrays)
                 self._held += states
                 self._held_at += map(Tensor.data_ptr, states)
                 asked = (param, state["step"])

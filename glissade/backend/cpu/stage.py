@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 from llvmlite import ir
 
+from ...blocks import CODES
 from ...graph import Kind, Node
 from ...storage import PARAMETER
 from . import layout as at
 from .code import Code
 from .layout import Layout
-from .vector import BF16, F64, FORMATS, I32, I64, PTR, Format, Vectors
+from .vector import BF16, F32, F64, FORMATS, I8, I32, I64, PTR, Format, Vectors
 
 # How a value of one kind is found inside a loop over another: which column of the tensor table
 # divides the outer index (None: 1), and whether the inner index counts.
@@ -48,6 +49,19 @@ class Nest:
     at_outer: dict[Node, ir.Value] = field(default_factory=dict)
     starts: dict[Kind, ir.Value] = field(default_factory=dict)  # of this outer index, in arrays
     at_inner: dict[Node, ir.Value] = field(default_factory=dict)
+    scales: dict[str, ir.Value] = field(default_factory=dict)  # of states, in the block at hand
+    coding: dict[Node, Coding] = field(default_factory=dict)  # what is coded in the block at hand
+    codes: dict[Node, ir.Value] = field(default_factory=dict)
+
+
+@dataclass
+class Coding:
+    """A value that is coded in a block: first computed everywhere, for its scale."""
+
+    kept: ir.Value  # the values, on the stack
+    start: ir.Value  # the block's, as the nest counts
+    inverse: ir.Value  # of the scale,
+    scale: ir.Value  # and itself, in every lane
 
 
 class Stage(Code):
@@ -62,6 +76,7 @@ class Stage(Code):
         self._forms = {at.PARAM: self.form, at.GRAD: self.form} | {
             layout.states[name]: FORMATS[low] for name, low in layout.plan.storage.items()
         }
+        self._names = {layout.states[name]: name for name in layout.plan.storage}
         self.v = Vectors(module, self.form.scalar, width)
         self.one = Vectors(module, F64, 1)  # values per tensor are single doubles
         super().__init__(module, name, [PTR, I64])
@@ -165,6 +180,7 @@ class Stage(Code):
         body: Callable[[Nest], None],
         *,
         known: Mapping[Node, str] | None = None,
+        blocked: bool = False,
         before: Callable[[Nest], None] = lambda nest: None,
         after: Callable[[Nest], None] = lambda nest: None,
     ) -> None:
@@ -180,12 +196,19 @@ class Stage(Code):
                 nest.inner, nest.mask, nest.at_inner = i, mask, {}
                 body(nest)
 
-            self.vectors(length, inside, small=kind is not Kind.ELEMENT)
+            if blocked:
+                self.blocks(nest, inside)
+            else:
+                self.vectors(length, inside, small=kind is not Kind.ELEMENT)
             after(nest)
             self.seal(nest.per_outer)
 
         self.loop(lo, hi, 1, row)
         self.seal(nest.once)
+
+    def blocks(self, nest: Nest, inside: Callable[[ir.Value, ir.Value | None], None]) -> None:
+        """inside(i, mask) over an inner loop in blocks, where states are in 8 bits."""
+        raise NotImplementedError
 
     # Values
 
@@ -224,7 +247,11 @@ class Stage(Code):
                     nest.at_outer[node] = self._truth(node, self.v.splat(self.b, x))
             return nest.at_outer[node]
         if node not in nest.at_inner:
-            if pointer is not None:
+            if node in nest.coding:
+                nest.at_inner[node] = self._coded(node, nest)
+            elif pointer is not None and self.state_at(pointer) in nest.scales:
+                nest.at_inner[node] = self._decoded(pointer, nest)
+            elif pointer is not None:
                 place = self.place(node.kind, pointer, nest)
                 x = self.v.read(self.b, place, self.form_of(pointer), nest.mask)
                 nest.at_inner[node] = self._truth(node, x)
@@ -244,6 +271,27 @@ class Stage(Code):
         form = self.form if dtype == PARAMETER else FORMATS[dtype]
         x, noise = args
         return self.v.stochastic(self.b, x, noise, half) if form.memory == BF16 else x
+
+    def state_at(self, column: int) -> str:
+        """The state in the array of this column, or nothing."""
+        return self._names.get(column, "")
+
+    def _decoded(self, column: int, nest: Nest) -> ir.Value:
+        name = self.state_at(column)
+        code = CODES[self.layout.plan.storage[name]]
+        codes = self.v.load(self.b, self.place(Kind.ELEMENT, column, nest), I8, nest.mask)
+        widen = self.b.sext if code.signed else self.b.zext
+        return self.v.decoded(self.b, widen(codes, self.v.of(I32)), nest.scales[name], code)
+
+    def _coded(self, node: Node, nest: Nest) -> ir.Value:
+        """A value as its code has it, and that in `nest.codes`."""
+        how, (kept, half) = nest.coding[node], node.value
+        code, noise = CODES[kept], self.value(node.args[1], nest)
+        place = self.slot(how.kept, self.b.sub(nest.inner, how.start), F32)
+        x = self.v.load(self.b, place, F32, None)
+        codes, y = self.v.encoded(self.b, x, (how.scale, how.inverse), noise, half, code)
+        nest.codes[node] = self.b.trunc(codes, self.v.of(I8))
+        return y
 
     def _noise(self, node: Node, nest: Nest) -> ir.Value:
         """32 random bits for each element of a vector: see `glissade.storage`."""

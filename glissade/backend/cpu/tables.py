@@ -50,7 +50,7 @@ class Item:
 
     shape: tuple[int, ...]
     bucket: int
-    states: tuple[torch.Tensor, ...]  # in the order of plan.states
+    states: tuple[torch.Tensor, ...]  # in the order of plan.arrays
     index: int = 0  # among those that step together
     asked: tuple[torch.Tensor, torch.Tensor] | None = None  # the parameter, its count of steps
 

@@ -10,8 +10,10 @@ import functools
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
 from llvmlite import ir
 
+from ...blocks import LEAST, SHIFT, Code
 from ...storage import FIRST, HIGH_SHIFT, LOW_SHIFT, SPREAD
 
 
@@ -30,7 +32,7 @@ class BFloatType(ir.Type):  # type: ignore[misc]
         return hash(BFloatType)
 
 
-I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
+I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 F16, BF16, F32, F64 = ir.HalfType(), BFloatType(), ir.FloatType(), ir.DoubleType()
 PTR = ir.PointerType()
 FUSE = ("contract",)
@@ -49,8 +51,10 @@ FORMATS = {
     "float64": Format(F64, F64, 2.0**-52),
     "float16": Format(F16, F32, 2.0**-10),
     "bfloat16": Format(BF16, F32, 2.0**-7),
+    "int8": Format(I8, F32, 0.0),  # codes, which only `encoded` and `decoded` understand
+    "uint8": Format(I8, F32, 0.0),
 }
-SIZES = {F16: 2, BF16: 2, F32: 4, F64: 8}  # bytes
+SIZES = {I8: 1, F16: 2, BF16: 2, F32: 4, F64: 8}  # bytes
 
 
 class _Exp(NamedTuple):
@@ -201,6 +205,78 @@ class Vectors:
         bits = b.bitcast(x, self.of(I32))
         upper = b.bitcast(b.and_(b.add(bits, some), number(0xFFFF0000)), self.of(F32))
         return b.select(b.fcmp_unordered("uno", x, x), x, upper)
+
+    # Codes of 8 bits, as `glissade.blocks` has them, here in 32 bits a lane
+
+    def size_bits(self, b: ir.IRBuilder, x: ir.Value, mask: ir.Value | None) -> ir.Value:
+        """The bits of |x|, in order as integers, NaN the largest; 0 outside of the mask."""
+        bits = b.and_(b.bitcast(x, self.of(I32)), self.constant(0x7FFFFFFF, I32))
+        return bits if mask is None else b.select(mask, bits, self.constant(0, I32))
+
+    def larger(self, b: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
+        """The larger of two unsigned integers, lane by lane."""
+        return b.select(b.icmp_unsigned(">", x, y), x, y)
+
+    def largest(self, b: ir.IRBuilder, bits: ir.Value) -> ir.Value:
+        """The largest lane of unsigned integers, as the float whose bits these are."""
+        if self.width > 1:
+            name = f"llvm.vector.reduce.umax.{_mangled(bits.type)}"
+            bits = b.call(self.declared(name, ir.FunctionType(I32, [bits.type])), [bits])
+        return b.bitcast(bits, F32)
+
+    def scaling(self, b: ir.IRBuilder, largest: ir.Value, code: Code) -> tuple[ir.Value, ir.Value]:
+        """Of a block's largest size: its scale, and what sizes are multiplied by."""
+        some = b.fcmp_unordered(">=", largest, F32(LEAST))
+        inverse = b.select(some, b.fdiv(F32(code.top), largest), F32(0.0))
+        one = ir.Constant(F32, np.float32(1 / np.float32(code.top)).item())
+        return b.select(some, b.fmul(largest, one), F32(0.0)), inverse
+
+    def encoded(
+        self, b: ir.IRBuilder, x: ir.Value, scale: tuple[ir.Value, ir.Value], noise: ir.Value,
+        half: int, code: Code,
+    ) -> tuple[ir.Value, ir.Value]:  # fmt: skip
+        """The codes of floats, rounded by noise, and the floats that these stand for; the scale is
+        as `scaling` has it. No flags: a product fused with the sum would be another code."""
+        number = functools.partial(self.constant, scalar=I32)
+        size, (unit, inverse) = self.size_bits(b, x, None), scale
+        a = b.fmul(b.bitcast(size, self.type), inverse)
+        bits = b.bitcast(b.fadd(a, self.constant(code.offset)), self.of(I32))
+        bits = b.and_(b.add(bits, self.some(b, noise, half)), number(-(1 << SHIFT) % 2**32))
+        if not code.signed:  # what is not 0 does not become it
+            least = b.select(
+                b.icmp_unsigned("!=", size, number(0)),
+                number(code.first + (1 << SHIFT)), number(code.first),
+            )  # fmt: skip
+            bits = self.larger(b, bits, least)
+        y = b.fmul(b.fsub(b.bitcast(bits, self.type), self.constant(code.offset)), unit)
+        codes = b.sub(b.lshr(bits, number(SHIFT)), number(code.first >> SHIFT))
+        if not code.signed:
+            return codes, y
+        sign = b.ashr(b.bitcast(x, self.of(I32)), number(31))
+        return b.sub(b.xor(codes, sign), sign), self.signed(b, y, sign)
+
+    def some(self, b: ir.IRBuilder, noise: ir.Value, half: int) -> ir.Value:
+        """As much noise as is dropped of a code: the upper bits or the lower ones."""
+        if half:
+            return b.lshr(noise, self.constant(32 - SHIFT, I32))
+        return b.and_(noise, self.constant((1 << SHIFT) - 1, I32))
+
+    def signed(self, b: ir.IRBuilder, x: ir.Value, like: ir.Value) -> ir.Value:
+        """Floats with the signs of integers."""
+        minus = b.and_(like, self.constant(0x80000000, I32))
+        return b.bitcast(b.xor(b.bitcast(x, self.of(I32)), minus), self.type)
+
+    def decoded(self, b: ir.IRBuilder, codes: ir.Value, scale: ir.Value, code: Code) -> ir.Value:
+        """The floats that codes stand for."""
+        number = functools.partial(self.constant, scalar=I32)
+        size = codes
+        if code.signed:
+            name = f"llvm.abs.{_mangled(codes.type)}"
+            typ = ir.FunctionType(codes.type, [codes.type, I1])
+            size = b.call(self.declared(name, typ), [codes, I1(0)])
+        bits = b.add(b.shl(size, number(SHIFT)), number(code.first))
+        x = b.fmul(b.fsub(b.bitcast(bits, self.type), self.constant(code.offset)), scale)
+        return self.signed(b, x, codes) if code.signed else x
 
     def exp(self, b: ir.IRBuilder, x: ir.Value) -> ir.Value:
         """e to the power x, about one unit in the last place off: the library's takes an element
