@@ -15,7 +15,8 @@ from torch import Tensor
 
 from . import checks
 from .backend import eager, select
-from .backend.cpu import run as cpu
+from .backend.batch import Batch
+from .backend.engines import engine
 from .backend.member import Member, Moved, compute_dtype, real
 from .backend.together import Part, together
 from .checkpoint import ParamState, States
@@ -68,9 +69,9 @@ class LineUp:
                 dict.__setitem__(held, "step", steps[i])
                 dict.__setitem__(state, p, held)
         self._present: list[bool] = []
-        self._batch: cpu.Batch | None = None
+        self._batches: list[tuple[Batch, list[int]]] = []  # with the places of those present
         self._absent: list[Tensor] = []
-        self._native = False  # whether the cpu backend runs all that are present
+        self._alone: Batch | None = None  # if it runs all that are present
         self._state, state.stale = state, False
 
     def stale(self, groups: Sequence[Group], state: Any) -> bool:
@@ -101,8 +102,10 @@ class LineUp:
     def step(self) -> None:
         """One step of every parameter that has a gradient; nothing is changed if this raises."""
         # Mostly all is as it was, at most with gradients at other addresses: one look tells.
-        same = self._native and (not self._absent or all(p.grad is None for p in self._absent))
-        done = self._batch.again() if same else None  # type: ignore[union-attr]
+        alone = self._alone
+        if alone is not None and self._absent:
+            alone = alone if all(p.grad is None for p in self._absent) else None
+        done = None if alone is None else alone.again()
         if done is None:
             done = self._anew()
         if not done:
@@ -124,10 +127,10 @@ class LineUp:
         done = together(parts)
         if done:
             self._counts[self._at] += 1
-            if self._batch is not None:
-                self._batch.done()
-        if self._batch is not None:
-            self._batch.let_go()
+            for batch, _ in self._batches:
+                batch.done()
+        for batch, _ in self._batches:
+            batch.let_go()
         return done
 
     def put(self, name: str, values: Sequence[Tensor]) -> None:
@@ -153,8 +156,9 @@ class LineUp:
             member.stay()
             self._check_gradient(k, grads[k])
         parts: list[Part] = []
-        if self._batch is not None:
-            parts = self._batch.parts([grads[k] for k in self._cpu], self._check_native)
+        for batch, where in self._batches:
+            check = partial(self._check_native, where)
+            parts += batch.parts([grads[k] for k in where], check)
         rule = self._programs.rule
         return [*parts, *(eager.advance(rule, member, grads[k]) for k, member in self._eager)]
 
@@ -179,11 +183,13 @@ class LineUp:
             eager_only = rule.matrix or bool(group["differentiable"])
             where.append(select.choose(p, self._backend, eager_only, partial(self.describe, i)))
         self._eager = [(k, m) for k, m in enumerate(members) if where[k] == "eager"]
-        self._cpu = [k for k, name in enumerate(where) if name == "cpu"]
-        native = [members[k] for k in self._cpu]
-        self._batch = cpu.Batch(native) if native else None
+        self._batches = []
+        for name in sorted({*where} - {"eager"}):
+            here = [k for k, chosen in enumerate(where) if chosen == name]
+            self._batches.append((Batch(engine(name), [members[k] for k in here]), here))
         self._absent = [p for p, here in zip(self._roster, present, strict=True) if not here]
-        self._native = bool(native) and not self._eager
+        only = len(self._batches) == 1 and not self._eager
+        self._alone = self._batches[0][0] if only else None
         self._present = present
 
     # Gradients that cannot be
@@ -197,8 +203,8 @@ class LineUp:
         name = f" ({names[place]!r})" if names else ""
         return f"parameter {place} of group {number}{name}, shape {tuple(self._roster[i].shape)}"
 
-    def _check_native(self, i: int, g: Tensor) -> None:
-        self._check_gradient(self._cpu[i], g)
+    def _check_native(self, where: list[int], i: int, g: Tensor) -> None:
+        self._check_gradient(where[i], g)
 
     def _check_gradient(self, k: int, g: Tensor) -> None:
         p = self._roster[self._at[k]]

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 
 from ..backend.cpu.compile import compile_plan
-from ..backend.cpu.tables import Item, Table
+from ..backend.cpu.tables import Table
+from ..backend.tables import Item
 from ..checks import plain
 from ..graph import Graph, Kind
 from ..plan import Finish, Load, Pass, Plan

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from glissade import Optimizer, Rule, registry
-from glissade.backend.cpu import tables
+from glissade.backend import tables
 from tests.cases import engine, feed, normal
 
 PAGE = mmap.PAGESIZE

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 import glissade
+from glissade.backend.batch import Batch
 from glissade.backend.cpu import look
-from glissade.backend.cpu.run import Batch
 from tests.cases import bits, normal
 
 SHAPE = (4, 3, 1, 2)

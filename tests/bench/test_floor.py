@@ -7,7 +7,8 @@ import torch
 
 from glissade import registry
 from glissade.backend.cpu.compile import compile_plan
-from glissade.backend.cpu.tables import Item, Table
+from glissade.backend.cpu.tables import Table
+from glissade.backend.tables import Item
 from glissade.bench.floor import Stream, Streams, rhythm, stream_of, stream_plan, traffic
 from glissade.bench.shapes import MODELS
 from glissade.plan import plan

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from ...plan import Plan
+from ..layout import Layout
 from .finishing import Finishing
-from .layout import Layout
 from .passing import Passing
 from .stage import Stage
 from .vector import FORMATS, SIZES

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from llvmlite import ir
 
 from ...graph import Kind, Node
-from . import layout as at
+from .. import layout as at
 from .stage import Nest, Stage
 from .vector import F64, I64, PTR
 

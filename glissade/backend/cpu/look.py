@@ -24,7 +24,7 @@ import torch
 from llvmlite import ir
 from torch import Tensor
 
-from . import layout as at
+from .. import layout as at
 from .code import Code
 from .compile import link
 from .vector import I32, I64, PTR
@@ -55,6 +55,7 @@ class _Walk(Code):
         self.width = self.word(context, at.ROW_WORDS)
         self.states = self.word(context, at.ROW_STATES)
         self.dtype = self.word(context, at.ROW_DTYPE)
+        self.device = self.word(context, at.ROW_DEVICE)
         table, count = self.word(context, at.TENSORS, PTR), self.word(context, at.ROW_COUNT)
         self.each(count, lambda i: self.row(self.slot(table, self.b.mul(i, self.width))))
         self.b.ret(I64(1))
@@ -102,7 +103,7 @@ class _Look(_Walk):
         b = self.b
         self.need(self.ask("is_defined", tensor, I8), I8(1))  # first: of nothing, nothing is known
         self.need(self.ask("get_layout", tensor, I32), I32(0))  # not sparse
-        self.need(self.ask("get_device_type", tensor, I32), I32(0))
+        self.need(b.sext(self.ask("get_device_type", tensor, I32), I64), self.device)
         self.need(b.sext(self.ask("get_dtype", tensor, I32), I64), self.dtype)
         self.need(b.zext(self.call(IS_NEG, I8, tensor), I64), I64(0))
         form = self.word(row, at.FORM, PTR)
@@ -165,6 +166,7 @@ class Native:
         return id(x) + self.inside
 
 
+DEVICES = {"cpu": 0, "cuda": 1}  # types of devices, as torch's C interface numbers them
 DTYPES: dict[torch.dtype, int] = {}  # torch's own numbers, as its C interface has them
 
 

@@ -9,7 +9,7 @@ from llvmlite import ir
 from ...blocks import CODES
 from ...graph import Kind, Node
 from ...plan import Pass
-from . import layout as at
+from .. import layout as at
 from .coding import Coder
 from .stage import Nest, Stage
 from .vector import F64, I64, PTR

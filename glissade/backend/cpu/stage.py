@@ -11,9 +11,9 @@ from llvmlite import ir
 from ...blocks import CODES
 from ...graph import Kind, Node
 from ...storage import PARAMETER
-from . import layout as at
+from .. import layout as at
+from ..layout import Layout
 from .code import Code
-from .layout import Layout
 from .vector import BF16, F32, F64, FORMATS, I8, I32, I64, PTR, Format, Vectors
 
 # How a value of one kind is found inside a loop over another: which column of the tensor table

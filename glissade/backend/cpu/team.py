@@ -17,7 +17,7 @@ import llvmlite.binding as llvm
 import torch
 from llvmlite import ir
 
-from . import layout as at
+from .. import layout as at
 from .code import Code
 from .compile import link
 from .vector import I32, I64, PTR

@@ -1,4 +1,4 @@
-"""Parameters that step together on the cpu backend: their tables, kept from step to step."""
+"""Parameters that step together in compiled kernels: their tables, kept from step to step."""
 
 from __future__ import annotations
 
@@ -10,13 +10,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...program import Program
-from ..member import Member, Moved, in_place
-from ..together import Part, together
-from .compile import Kernel, compile_plans
+from ..plan import Plan
+from ..program import Program
+from .member import Member, Moved, in_place
 from .tables import Item, Table
+from .together import Part, together
 
 LOOK_AHEAD = 256  # leaves that are reached within so many steps are compiled at the first
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A backend that compiles plans: by what name, how, and the tables that its kernels take."""
+
+    name: str
+    compile: Callable[[Iterable[tuple[Plan, str]]], list[Any]]
+    table: type[Table]
 
 
 @dataclass
@@ -63,8 +72,14 @@ class Lane:
     """Members that run the same program in the same dtype: nearly always one call a step."""
 
     def __init__(
-        self, program: Program, dtype: torch.dtype, buckets: list[Bucket], members: list[Member]
+        self,
+        engine: Engine,
+        program: Program,
+        dtype: torch.dtype,
+        buckets: list[Bucket],
+        members: list[Member],
     ) -> None:
+        self.engine = engine
         self.program = program
         self.buckets = buckets
         self.members = members
@@ -82,16 +97,16 @@ class Lane:
             for t in range(bucket.t + 1, bucket.t + LOOK_AHEAD)
         }
 
-    def kernel(self, leaf: int) -> Kernel:
+    def kernel(self, leaf: int) -> Any:
         """The kernel of a leaf."""
         key = self.key(leaf)
         if key not in self.program.kernels:
             prepare([(self, leaf)])
-        return self.program.kernels[key]  # type: ignore[no-any-return]
+        return self.program.kernels[key]
 
     def key(self, leaf: int) -> tuple[str, str, int]:
         """Where the program keeps the kernel of a leaf."""
-        return "cpu", str(self.dtype).removeprefix("torch."), leaf
+        return self.engine.name, str(self.dtype).removeprefix("torch."), leaf
 
     def ready(self) -> list[Work]:
         """The tables of this step with the host's numbers filled in; changes no parameter."""
@@ -137,24 +152,27 @@ class Lane:
                 self._held_at += map(Tensor.data_ptr, states)
                 asked = (param, state["step"])
                 items.append(Item(tuple(param.shape), place, states, index, asked))
-        return Table(plan, kernel, items, len(which), self.dtype)
+        return self.engine.table(plan, kernel, items, len(which), self.dtype)
 
 
 def prepare(wanted: Iterable[tuple[Lane, int]]) -> None:
     """Compile the kernels of some leaves, all at once."""
     new = [(lane, leaf) for lane, leaf in wanted if lane.key(leaf) not in lane.program.kernels]
-    kernels = compile_plans((lane.program.plans[leaf], lane.key(leaf)[1]) for lane, leaf in new)
-    for (lane, leaf), kernel in zip(new, kernels, strict=True):
+    if not new:
+        return
+    plans = ((lane.program.plans[leaf], lane.key(leaf)[1]) for lane, leaf in new)
+    for (lane, leaf), kernel in zip(new, new[0][0].engine.compile(plans), strict=True):
         lane.program.kernels[lane.key(leaf)] = kernel
 
 
 class Batch:
-    """All cpu parameters that have a gradient, from one change of the line-up to the next."""
+    """All of a backend's parameters that have a gradient, from one change of the line-up to the
+    next."""
 
-    def __init__(self, members: list[Member]) -> None:
+    def __init__(self, engine: Engine, members: list[Member]) -> None:
         self.members = members
         self.params = [m.param for m in members]
-        self.lanes = _lanes(members)
+        self.lanes = _lanes(engine, members)
         prepare((lane, leaf) for lane in self.lanes for leaf in sorted(lane.leaves()))
         self.copied: set[int] = set()  # members whose memory no kernel can use as it is
         for lane in self.lanes:
@@ -236,10 +254,10 @@ class Batch:
         return p, g
 
 
-def _lanes(members: list[Member]) -> list[Lane]:
+def _lanes(engine: Engine, members: list[Member]) -> list[Lane]:
     lanes: dict[Any, dict[Any, Bucket]] = {}
     for i, m in enumerate(members):
-        buckets = lanes.setdefault((id(m.program), m.param.dtype), {})
+        buckets = lanes.setdefault((id(m.program), m.param.dtype, m.param.device), {})
         bucket = buckets.setdefault((id(m.group), m.t), Bucket(m.group, m.t, []))
         bucket.members.append(i)
     made = []
@@ -247,5 +265,5 @@ def _lanes(members: list[Member]) -> list[Lane]:
         some = list(buckets.values())
         first = members[some[0].members[0]]
         assert first.program is not None  # a matrix rule's is not the cpu backend's
-        made.append(Lane(first.program, first.param.dtype, some, members))
+        made.append(Lane(engine, first.program, first.param.dtype, some, members))
     return made
