@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from .backend import select
 from .backend.member import compute_dtype
 from .rule import Rule
 from .storage import asked
+
+HALF = (torch.bfloat16, torch.float16)
 
 
 def admit(
@@ -80,3 +83,13 @@ def _fits(p: Tensor, what: str, rule: Rule, hyper: Mapping[str, Any], backend: s
     select.choose(p, backend, bool(hyper["differentiable"]), what.__str__)
     if hyper["capturable"] and p.device.type == "cpu":
         raise ValueError(f"capturable=True, but {what}, is on the cpu: leave capturable out")
+
+
+def warn_if_idle(rule: Rule, groups: Sequence[Mapping[str, Any]]) -> None:
+    """Warn of a wrapper that keeps what rounding to half precision loses, where nothing is."""
+    if rule.outermost and not any(p.dtype in HALF for group in groups for p in group["params"]):
+        warnings.warn(
+            f"{rule.name} keeps {', '.join(rule.keeps)} beside parameters of bfloat16 or float16, "
+            "and there are none: that costs memory and gains nothing, leave the wrapper out",
+            stacklevel=3,
+        )

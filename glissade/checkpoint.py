@@ -88,10 +88,26 @@ def restored(state: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v.detach().clone() if isinstance(v, Tensor) else v for k, v in state.items()}
 
 
+def same_rule(state_dict: Mapping[str, Any], rule: Rule) -> None:
+    """Raise ValueError if it is of another rule, whose m may be no m of this one.
+
+    torch's own, and those from before the name was saved, say nothing of it.
+    """
+    saved = state_dict.get("glissade", {}).get("rule", rule.name)
+    if saved != rule.name:
+        raise ValueError(
+            f"the state_dict is of the rule {saved}, and this optimizer runs {rule.name}: load it "
+            f"into an optimizer with {saved} (wrappers count: lookahead(adam) is not adam), or "
+            "start anew without loading. If you know that the states mean the same, delete "
+            "state_dict['glissade']['rule']"
+        )
+
+
 def prepared(
     state_dict: Mapping[str, Any], groups: Sequence[Mapping[str, Any]], rule: Rule
 ) -> dict[str, Any]:
     """A state_dict as this optimizer would have written it: names, order and values filled in."""
+    same_rule(state_dict, rule)
     saved = list(state_dict["param_groups"])
     if len(saved) != len(groups):
         raise ValueError(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
-from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from .rule import Rule
 
 
 def is_number(x: Any) -> bool:
@@ -157,7 +161,38 @@ def pair(key: str, value: Any, such_as: str) -> None:
         raise TypeError(f"{key}={value!r}: allowed is a pair, such as {such_as}")
 
 
+def named(function: Callable[..., Any]) -> list[str]:
+    """The keywords that a function takes by name alone."""
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+
+
+def unknown(owner: str, key: str, known: Collection[str]) -> str:
+    """What to say of a keyword that there is not."""
+    return (
+        f"{owner}: unknown keyword {key!r}; known are {', '.join(known) or 'none'}"
+        f"{nearest(key, known)}"
+    )
+
+
+def misplaced(owner: str, given: Mapping[str, Any], known: Collection[str], rule: Rule) -> str:
+    """What to say of keywords that are none of an optimizer's, but may be its rule's."""
+    key, value = next(iter(given.items()))
+    if key not in rule.hyper:
+        return unknown(owner, key, known)
+    return (
+        f"{owner}: {key}={value!r} is a hyperparameter of the rule ({rule.name}): give it there, "
+        "as in glissade.Optimizer(params, glissade.rules.adam(lr=0.1))"
+    )
+
+
+SYNONYMS = {"learning_rate": "lr", "epsilon": "eps", "wd": "weight_decay"}
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """'; did you mean X?' for the known word that is closest, or nothing."""
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    known = list(known)
+    if SYNONYMS.get(word) in known:
+        return f"; did you mean {SYNONYMS[word]!r}?"
+    found = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f"; did you mean {found[0]!r}?" if found else ""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch.autograd import profiler
 from torch.optim import optimizer as torch_optimizer
 
 from . import checks, curvature
-from .admission import admit
+from .admission import admit, warn_if_idle
 from .backend import select
 from .backend.member import real
 from .checkpoint import States, prepared, restored
@@ -36,13 +37,15 @@ class Optimizer(torch.optim.Optimizer):
         capturable: as in torch; for tensors that a CUDA graph can capture.
         differentiable: let autograd run through the step (on the eager backend).
         foreach, fused: accepted so that a call can be moved over from torch; they change nothing.
-        backend: ``None`` picks the fastest for each parameter; ``"cpu"`` (compiled, fp32 and fp64)
-            or ``"eager"`` (torch operations; any device and dtype) works for all or raises.
+        backend: ``None`` picks the fastest for each parameter; ``"cpu"`` (compiled with LLVM),
+            ``"triton"`` (compiled for CUDA) or ``"eager"`` (torch operations; any device and dtype)
+            works for all or raises.
         state_dtype: what states with a value for each element are kept in: ``"bfloat16"`` takes
             half the memory, ``"int8"`` a quarter (blocks of 256 codes with a scale each, in tensors
             of at least 4,096 elements); a dict says it of single states, by their names. None is
-            ``"float32"`` (float64 for parameters of float64). A group may have its own. Such states
-            are rounded up or down at random, right in the mean.
+            ``"float32"`` (float64 for parameters of float64). A group may have its own (put
+            another dict there to change it: the one given is copied). Such states are rounded up
+            or down at random, right in the mean.
         stochastic_rounding: round parameters of bfloat16 so, too; without it to the nearest, and
             changes of less than a 500th of a parameter are lost.
         rounding_seed: of that noise, which is the same for any backend and number of threads.
@@ -74,9 +77,13 @@ class Optimizer(torch.optim.Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        **unknown: NoReturn,
     ) -> None:
         if not isinstance(rule, Rule):
             raise TypeError(f"rule={rule!r}: allowed is a Rule, such as glissade.rules.adamw()")
+        if unknown:
+            known = [key for made in (type(self), Optimizer) for key in checks.named(made)]
+            raise TypeError(checks.misplaced(type(self).__name__, unknown, known, rule))
         select.known(backend)
         self.rule = rule
         self.backend = backend
@@ -90,11 +97,12 @@ class Optimizer(torch.optim.Optimizer):
             "capturable": capturable,
             "differentiable": differentiable,
             "fused": fused,
-            "state_dtype": state_dtype,
+            "state_dtype": copy.copy(state_dtype),  # a dict that the caller may change later
             "stochastic_rounding": stochastic_rounding,
             "rounding_seed": rounding_seed,
         }
         super().__init__(params, {**rule.hyper, **flags})
+        warn_if_idle(rule, self.param_groups)
         self.state: Any = States()
 
     def __repr__(self) -> str:
@@ -130,6 +138,7 @@ class Optimizer(torch.optim.Optimizer):
         super().add_param_group(group)
         group = self.param_groups[-1]
         group.setdefault("base_lr", checks.plain(group["lr"]))
+        group["state_dtype"] = copy.copy(group["state_dtype"])
         try:
             for shape in {real(p.detach()).shape for p in params if not self.rule.matrix}:
                 self._programs.of(group, shape)
@@ -333,11 +342,12 @@ class Optimizer(torch.optim.Optimizer):
             raise RuntimeError(f"{what} inside of swap_ema(): the parameters are averages there")
 
     def state_dict(self) -> dict[str, Any]:
-        """As torch's, with each parameter's state as a plain dict and the format's version."""
+        """As torch's, with each parameter's state as a plain dict, and under "glissade" the
+        format's version and the rule's name."""
         self._refuse_swapped("state_dict()")
         out = super().state_dict()
         out["state"] = {k: dict(v) for k, v in out["state"].items()}
-        out["glissade"] = {"version": 1}
+        out["glissade"] = {"version": 1, "rule": self.rule.name}
         return out
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -347,7 +357,8 @@ class Optimizer(torch.optim.Optimizer):
         copied, in the dtype they are kept in here.
 
         Raises:
-            ValueError: groups, names or shapes that do not fit; nothing is changed.
+            ValueError: another rule's state, groups, names or shapes that do not fit; nothing is
+                changed.
         """
         self._refuse_swapped("load_state_dict()")
         ready = prepared(state_dict, self.param_groups, self.rule)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import registry
-from .checks import nearest
+from .checks import unknown
 from .optimizer import Optimizer
 
 _FRONT = inspect.signature(Optimizer.__init__).parameters
@@ -27,10 +27,7 @@ def _named(entry: registry.Entry) -> type[Optimizer]:
         def __init__(self, params: Iterable[Any], *args: Any, **keywords: Any) -> None:
             for key in keywords:
                 if key not in words:
-                    raise TypeError(
-                        f"{entry.title}: unknown keyword {key!r}; known are {', '.join(words)}"
-                        f"{nearest(key, words)}"
-                    )
+                    raise TypeError(unknown(entry.title, key, words))
             if len(args) > 1:
                 raise TypeError(
                     f"{entry.title}: {len(args)} values after params; only lr may come without "

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from . import rules
+from .checkpoint import same_rule
 from .optimizer import Optimizer
 from .scheduler import Scheduler
 from .schedules import from_dict, normalized_decay, warm_restarts
@@ -50,7 +51,7 @@ class Restarting(Optimizer):
 
         Raises:
             ValueError: groups, names, shapes or cycles that do not fit, the state_dict of an
-                optimizer without restarts; nothing is changed.
+                optimizer without restarts or of another rule; nothing is changed.
         """
         held = state_dict.get("glissade", {}).get("schedule")
         if held is None:
@@ -58,6 +59,7 @@ class Restarting(Optimizer):
                 f"this state_dict has no schedule, which {type(self).__name__} needs: take "
                 "glissade.Scheduler to give another optimizer restarts"
             )
+        same_rule(state_dict, self.rule)
         before = self.schedule.state_dict()
         self.schedule.load_state_dict(held)
         try:

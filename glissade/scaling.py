@@ -17,7 +17,9 @@ from .checks import is_number, plain
 GOYAL = "Goyal et al. 2017, arXiv:1706.02677"
 MALLADI = "Malladi et al. 2022, arXiv:2205.10287"
 LAMB = "You et al. 2020, arXiv:1904.00962"
+GOYAL_MOST, LAMB_MOST = 8192, 32768  # the largest batches there that lost nothing
 LION = "Chen et al. 2023, arXiv:2302.06675, section 5"
+SEARCH = "no publication: this library's range of search"
 DECOUPLED = "Loshchilov & Hutter 2019, arXiv:1711.05101, appendix B.1"
 
 
@@ -29,6 +31,8 @@ class Suggestion:
     value: Any  # to try first; a pair (low, high) where the source gives a range
     why: str
     source: str
+    unit: str = ""  # of the value: "steps" or "epochs" for a warm-up
+    caution: str = ""  # where the value is outside of what has been tried, and by whom
 
     def __str__(self) -> str:
         value = self.value
@@ -36,7 +40,9 @@ class Suggestion:
             said = f"{value[0]:.3g} to {value[1]:.3g}" if self.name != "betas" else str(value)
         else:
             said = f"{value:.4g}" if is_number(value) else str(value)
-        return f"{self.name}: {said}. {self.why} ({self.source})"
+        unit = f" {self.unit}" if self.unit else ""
+        caution = f" Caution: {self.caution}" if self.caution else ""
+        return f"{self.name}: {said}{unit}. {self.why} ({self.source}){caution}"
 
 
 def linear(lr: float, b0: float, b: float) -> float:
@@ -101,6 +107,12 @@ def normalized_decay(weight_decay: float, batch: float, examples: float, epochs:
     return weight_decay * math.sqrt(batch / (examples * epochs))
 
 
+LEAST_BETAS = (0.5, 0.9)
+FEW_HAVE_TRIED = (
+    "this is what the formula gives, and we know of no recipe with β1 under 0.5 but GANs' (0.5: "
+    "Radford et al. 2016, arXiv:1511.06434; 0: Gulrajani et al. 2017, arXiv:1704.00028), and of "
+    "none with β2 under 0.9. Try the old ones, too."
+)
 SGD_LIKE = ("sgd", "momentum", "nesterov", "sgdw")
 SIGN_LIKE = ("lion", "signum")
 LAYERWISE = ("lars", "lamb", "ralamb", "rangerlars")
@@ -156,11 +168,15 @@ def _learning_rate(name: str, lr: float, b0: float, b: float) -> Suggestion:
             "Linear: k steps of a small batch add up to one of a batch k times as large, as long "
             "as gradients change little meanwhile; it ends at some batch (8k on ImageNet there)."
         )
-        return Suggestion("lr", linear(lr, b0, b), why, GOYAL)
+        caution = f"a batch of {b:g} is beyond the {GOYAL_MOST} that they reached without loss."
+        caution = caution if b > max(b0, GOYAL_MOST) else ""
+        return Suggestion("lr", linear(lr, b0, b), why, GOYAL, caution=caution)
     value = sqrt(lr, b0, b)
     if name in LAYERWISE:
         why = "Square root, with a warm-up as long as the batch is large."
-        return Suggestion("lr", value, why, LAMB)
+        caution = f"a batch of {b:g} is beyond the {LAMB_MOST} of the authors."
+        caution = caution if b > max(b0, LAMB_MOST) else ""
+        return Suggestion("lr", value, why, LAMB, caution=caution)
     if name in SIGN_LIKE:
         why = (
             "Square root, as for Adam: each step has one size, and its noise falls with the root. "
@@ -185,7 +201,8 @@ def _moments(
             why += (
                 " Where that would leave nothing to average, β is as it was: the rule ends there."
             )
-        yield Suggestion("betas", kept, why, MALLADI)
+        tried = all(new >= least for new, least in zip(kept, LEAST_BETAS, strict=True))
+        yield Suggestion("betas", kept, why, MALLADI, caution="" if tried else FEW_HAVE_TRIED)
     if eps:
         why = "ε over the root of the ratio: gradients' noise, which ε is beside, shrinks so."
         yield Suggestion("eps", eps / math.sqrt(kappa), why, MALLADI)
@@ -218,10 +235,10 @@ def _warmup(name: str, kappa: float, steps: float | None) -> Iterator[Suggestion
             steps *= kappa
             why = "Steps times the ratio: there the share of the run grew with the batch."
             source = LAMB
-        yield Suggestion("warmup", steps, why, source)
+        yield Suggestion("warmup", steps, why, source, unit="steps")
     elif name not in ("radam", "ranger", "ralamb", "rangerlars", "adamod"):
         why = "Warm up if there was none: large rates are least stable at the start."
-        yield Suggestion("warmup", "5 epochs", why, GOYAL)
+        yield Suggestion("warmup", 5, why, GOYAL, unit="epochs")
 
 
 def warmup_steps(beta2: float) -> int:
@@ -252,7 +269,8 @@ def convert(old: str, new: str, *, lr: float, weight_decay: float = 0.0) -> list
         lr, weight_decay: of the old one.
 
     Returns:
-        Suggestions; none where nobody has published any. Ranges are pairs.
+        Suggestions; ranges are pairs. Where nobody has published any, that is said, and where a
+        search would begin. None at all from an optimizer to itself.
 
     Raises:
         ValueError: unknown optimizers, or what is no finite number over 0.
@@ -265,9 +283,11 @@ def convert(old: str, new: str, *, lr: float, weight_decay: float = 0.0) -> list
     """
     pair = (registry.lookup(old).name, registry.lookup(new).name)
     _positive(lr=lr)
+    if pair[0] == pair[1]:
+        return []
     given = _CONVERT.get(pair)
     if given is None:
-        return []
+        return list(_unpublished(*pair, weight_decay))
     low, high, why, source = given
     found = [Suggestion("lr", _pair(lr * low, lr * high), why, source)]
     if weight_decay:
@@ -275,6 +295,22 @@ def convert(old: str, new: str, *, lr: float, weight_decay: float = 0.0) -> list
         decays = _pair(weight_decay / high, weight_decay / low)
         found.append(Suggestion("weight_decay", decays, why, source))
     return found
+
+
+def _unpublished(old: str, new: str, weight_decay: float) -> Iterator[Suggestion]:
+    """What can be said all the same."""
+    why = (
+        f"Nobody has published how to come from {old} to {new}, and its old learning rate says "
+        "nothing of the new one: this is where `glissade compare` searches; `glissade lrfind` "
+        "looks for one on your task."
+    )
+    yield Suggestion("lr", registry.lookup(new).lr_range, why, SEARCH)
+    if weight_decay:
+        why = (
+            "As it is, to begin with: nothing is published of this either. A decoupled decay takes "
+            "lr·λ of the weights at each step: where lr falls, λ has to grow by as much."
+        )
+        yield Suggestion("weight_decay", weight_decay, why, SEARCH)
 
 
 def _pair(a: float, b: float) -> tuple[float, float]:

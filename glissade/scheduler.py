@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch.optim.lr_scheduler import LRScheduler
@@ -49,7 +49,9 @@ class Scheduler(LRScheduler):
     [0.25]
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, **schedules: Any) -> None:
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, *unnamed: NoReturn, **schedules: Any
+    ) -> None:
         # torch's own __init__ wraps optimizer.step, to warn of a wrong order of calls: that costs
         # more than a small step here.
         if not isinstance(optimizer, torch.optim.Optimizer):
@@ -58,6 +60,11 @@ class Scheduler(LRScheduler):
             raise ValueError(
                 f"{type(optimizer).__name__} brings its schedule: leave this one out, or take an "
                 "optimizer without restarts"
+            )
+        if unnamed:
+            raise TypeError(
+                f"{unnamed[0]!r} has no name: write what it drives, such as Scheduler(optimizer, "
+                f"lr={unnamed[0]!r})"
             )
         if not schedules:
             raise ValueError(
@@ -124,7 +131,7 @@ class Scheduler(LRScheduler):
 
     def _check_group(self, key: str, group: Mapping[str, Any], f: Any) -> None:
         if key not in group:
-            known = [k for k, v in group.items() if k != "params" and _scheduled(v)]
+            known = [k for k, v in group.items() if _scheduled(v) and not _own(k, group)]
             raise ValueError(
                 f"{type(self.optimizer).__name__} has no {key!r} to schedule; it has "
                 f"{', '.join(known)}{nearest(key, known)}"
@@ -236,6 +243,12 @@ class Scheduler(LRScheduler):
             self.schedules, self._bases, self.t = before
             raise
         self._step_count = state_dict["step_count"]
+
+
+def _own(key: str, group: Mapping[str, Any]) -> bool:
+    """Whether an optimizer or a scheduler keeps it in a group for itself."""
+    base = key.startswith("initial_") and key.removeprefix("initial_") in group
+    return base or key in ("params", "base_lr", "rounding_seed") or key.endswith("_age")
 
 
 def _scheduled(value: Any) -> bool:

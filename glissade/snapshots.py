@@ -31,12 +31,15 @@ class Snapshots:
     Args:
         model: whose weights and buffers are kept.
         cycles: what says where cycles end: a `glissade.AdamWR` or `SGDWR`, a `glissade.Scheduler`
-            whose lr is `warm_restarts`, such a schedule itself, or a number of steps.
+            whose lr is `warm_restarts` (or `warmup` and then these), such a schedule itself, or a
+            number of steps.
         folder: None keeps snapshots in memory (on the model's device); a folder keeps each as a
-            safetensors file that is whole or not there. Those that are there already count.
+            safetensors file that is whole or not there.
+        resume: go on with the snapshots that the folder holds, if any; without it they are refused.
 
     Raises:
-        TypeError, ValueError: cycles that are none of these.
+        TypeError, ValueError: cycles that are none of these; a folder with snapshots of another
+            run, or of another model.
 
     >>> import torch, glissade
     >>> from glissade.snapshots import Snapshots
@@ -54,7 +57,12 @@ class Snapshots:
     """
 
     def __init__(
-        self, model: nn.Module, cycles: Any, *, folder: str | os.PathLike[str] | None = None
+        self,
+        model: nn.Module,
+        cycles: Any,
+        *,
+        folder: str | os.PathLike[str] | None = None,
+        resume: bool = False,
     ) -> None:
         self.model = model
         self._scheduler = cycles.schedule if isinstance(cycles, Restarting) else cycles
@@ -64,6 +72,27 @@ class Snapshots:
         self.folder = None if folder is None else Path(folder)
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._check_there(self.folder, resume)
+
+    def _check_there(self, folder: Path, resume: bool) -> None:
+        """Raise ValueError if there are snapshots that are not this run's."""
+        steps = self.steps
+        if not steps:
+            return
+        if not resume:
+            raise ValueError(
+                f"folder {str(folder)!r} holds snapshots of steps {_some(steps)} already, which "
+                "would count as this run's: give another folder, or resume=True to go on with them"
+            )
+        wanted = {k: (str(v.dtype), tuple(v.shape)) for k, v in self.model.state_dict().items()}
+        there = {k: (str(v.dtype), tuple(v.shape)) for k, v in self.weights(steps[-1]).items()}
+        for name in (*wanted, *there):
+            if wanted.get(name) != there.get(name):
+                raise ValueError(
+                    f"folder {str(folder)!r} holds snapshots of another model: there {name!r} is "
+                    f"{_tensor(there.get(name))}, here {_tensor(wanted.get(name))}: give another "
+                    "folder"
+                )
 
     # Taking them
 
@@ -242,19 +271,45 @@ def _mean(values: list[Tensor]) -> Tensor:
     return torch.stack([x.to(wide) for x in values]).mean(0).to(values[0].dtype)
 
 
+def _some(steps: list[int]) -> str:
+    return ", ".join(map(str, steps)) if len(steps) < 5 else f"{steps[0]} to {steps[-1]}"
+
+
+def _tensor(kind: tuple[str, tuple[int, ...]] | None) -> str:
+    return "missing" if kind is None else f"a {kind[0]} of shape {kind[1]}"
+
+
 def _ends(cycles: Any) -> Callable[[float], bool]:
     """Whether a cycle ends with the step before t."""
+    of = cycles
     if isinstance(cycles, Scheduler):
-        cycles = cycles.schedules.get("lr")
-    if isinstance(cycles, Schedule) and cycles.name == "warm_restarts":
-        t_0, t_mult = cycles.values["t_0"], cycles.values["t_mult"]
-        return lambda t: t >= 1 and cycle(t, t_0, t_mult)[0] > cycle(t - 1, t_0, t_mult)[0]
-    if is_number(cycles) and cycles >= 1 and float(cycles).is_integer():
-        return lambda t: t > 0 and t % cycles == 0
-    raise (ValueError if is_number(cycles) else TypeError)(
-        f"cycles={cycles!r}: allowed are an AdamWR or SGDWR, a glissade.Scheduler with "
-        "lr=warm_restarts(...), such a schedule, or a number of steps"
+        of = cycles.schedules.get("lr")
+    if isinstance(of, Schedule) and (found := _ends_of(of)) is not None:
+        return found
+    if is_number(of) and of >= 1 and float(of).is_integer():
+        return lambda t: t > 0 and t % of == 0
+    said = f"cycles={cycles!r}"
+    if isinstance(cycles, torch.optim.Optimizer):
+        said = f"cycles is an optimizer ({type(cycles).__name__}), which has no cycles by itself"
+    elif isinstance(cycles, Scheduler):
+        said = f"cycles is a Scheduler with lr={of!r}"
+    raise (ValueError if is_number(of) else TypeError)(
+        f"{said}: allowed are an AdamWR or SGDWR, the glissade.Scheduler that drives the optimizer "
+        "with lr=warm_restarts(...) or lr=warmup(n, warm_restarts(...)), such a schedule, or a "
+        "number of steps"
     )
+
+
+def _ends_of(schedule: Schedule) -> Callable[[float], bool] | None:
+    """The same for a schedule; None if it has no cycles."""
+    values = schedule.values
+    if schedule.name == "warmup":
+        inner, first = _ends_of(values["schedule"]), values["steps"]
+        return None if inner is None else lambda t: inner(t - first)
+    if schedule.name != "warm_restarts":
+        return None
+    t_0, t_mult = values["t_0"], values["t_mult"]
+    return lambda t: t >= 1 and cycle(t, t_0, t_mult)[0] > cycle(t - 1, t_0, t_mult)[0]
 
 
 def _safetensors() -> Any:

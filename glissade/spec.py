@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 
 from . import around, registry, schedules, wrappers
-from .checks import nearest
+from .checks import nearest, unknown
 from .optimizer import Optimizer
 from .rule import Rule
 from .scheduler import Scheduler
@@ -157,8 +158,9 @@ def _spec(node: ast.expr) -> Spec:
         if more:
             raise ValueError(f"{name}: give its values by name, as in lookahead(adam, k=5)")
         outside.append((name, {key: _value(value) for key, value in keywords.items()}))
+        _keywords(name, getattr(wrappers, name), keywords, "rule")
         name, args, keywords = _call(inner)
-    known = _other_name(name) or registry.lookup(name).name
+    known = _optimizer(name, args)
     if args:
         raise ValueError(f"{name}: give its values by name, as in {name}(lr=0.01)")
     hyper = {key: _value(value) for key, value in keywords.items()}
@@ -168,8 +170,26 @@ def _spec(node: ast.expr) -> Spec:
     return Spec(text, label, known, made.lr, schedule, hyper, made.around)
 
 
-def _other_name(name: str) -> str | None:
-    return name.lower() if name.lower() in _OTHERS else None
+def _optimizer(name: str, args: list[ast.expr]) -> str:
+    """The optimizer of this name, in lower case; ValueError names the nearest."""
+    known = [*registry.names(), *_OTHERS]
+    if name.lower() in known:
+        return name.lower()
+    wraps = [x for x in wrappers.__all__ if around.is_wrapper(x)]
+    around_another = bool(args) and isinstance(args[0], (ast.Name, ast.Call))
+    kind, those = ("wrapper", wraps) if around_another else ("optimizer", known)
+    raise registry.UnknownOptimizer(
+        f"unknown {kind} {name!r}; known are {', '.join(those)}"
+        f"{nearest(name.lower(), [*those, *wraps])}"
+    )
+
+
+def _keywords(name: str, what: Callable[..., Any], given: Iterable[str], first: str) -> None:
+    """Raise ValueError for a keyword that `what` does not have; its `first` is no keyword here."""
+    known = [key for key in inspect.signature(what).parameters if key != first]
+    for key in given:
+        if key not in known:
+            raise ValueError(unknown(name, key, known))
 
 
 def _call(node: ast.expr) -> tuple[str, list[ast.expr], dict[str, ast.expr]]:
@@ -189,6 +209,7 @@ def _value(node: ast.expr) -> Any:
         name, args, keywords = _call(node)
         if name in wrappers.__all__ and not around.is_wrapper(name):
             values = {key: _value(value) for key, value in keywords.items()}
+            _keywords(name, getattr(wrappers, name), values, "")
             return _called(name, getattr(wrappers, name), map(_value, args), values)
     try:
         return ast.literal_eval(node)
@@ -235,17 +256,13 @@ def _called(name: str, what: Any, args: Iterable[Any], values: Mapping[str, Any]
 def _try(spec: Spec) -> None:
     """Raise ValueError if the optimizer cannot be made."""
     what = spec.row.rule if spec.row else _OTHERS[spec.name].make
-    known = [key for key in inspect.signature(what).parameters if key != "params"]
-    for key in spec.hyper:
-        if key not in known:
-            raise ValueError(
-                f"{spec.name}: unknown keyword {key!r}; known are {', '.join(known)}"
-                f"{nearest(key, known)}"
-            )
+    _keywords(spec.name, what, spec.hyper, "params")
     if spec.row is None and spec.around:
         raise ValueError(f"{spec.around[0][0]} wraps a rule, and {spec.name} is none")
     try:
-        spec.optimizer([torch.nn.Parameter(torch.ones(2, dtype=torch.float64))])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what does not suit this parameter, a stand-in
+            spec.optimizer([torch.nn.Parameter(torch.ones(2, dtype=torch.float64))])
     except TypeError as error:
         raise ValueError(str(error)) from None
 

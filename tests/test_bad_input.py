@@ -57,6 +57,14 @@ MADE: list[tuple[str, Callable[[], Any], type[Exception], list[str]]] = [
      ["share memory", "clone"]),
     ("group typo", lambda: glissade.SGD([{"params": [leaf(2)], "momentun": 0.9}]), TypeError,
      ["'momentun'", "'momentum'"]),
+    ("group alias", lambda: glissade.SGD([{"params": [leaf(2)], "learning_rate": 0.9}]), TypeError,
+     ["'learning_rate'", "did you mean 'lr'"]),
+    ("rule's own", lambda: Optimizer([leaf(2)], rules.lion(), lr=0.5), TypeError,  # type: ignore[arg-type]
+     ["lr=0.5", "hyperparameter of the rule (lion)", "glissade.rules.adam(lr=0.1)"]),
+    ("option typo", lambda: Optimizer([leaf(2)], rules.lion(), maximise=True), TypeError,  # type: ignore[arg-type]
+     ["Optimizer: unknown keyword 'maximise'", "did you mean 'maximize'"]),
+    ("restarts' typo", lambda: glissade.AdamWR([leaf(2)], t_0=9, flor=0.1), TypeError,
+     ["AdamWR: unknown keyword 'flor'", "did you mean 'floor'"]),
     ("group value", lambda: glissade.SGD([{"params": [leaf(2)], "lr": -2.0}]), ValueError,
      ["-2.0"]),
     ("meta", lambda: glissade.SGD([leaf(2, device="meta")], backend="cpu"), ValueError,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -164,6 +165,54 @@ def test_what_does_not_fit_is_refused(make: Callable[[], Optimizer], words: str)
     assert not optimizer.state
 
 
+PAIRS: list[tuple[str, Make, str, Make]] = [
+    ("adam", glissade.Adam, "lion", glissade.Lion),  # both call it m
+    (
+        "adam",
+        glissade.Adam,
+        "lookahead(adam)",
+        lambda params: Optimizer(params, wrappers.lookahead(rules.adam())),
+    ),
+    (
+        "sgdwr",
+        lambda params: glissade.SGDWR(params, t_0=3),
+        "adamwr",
+        lambda params: glissade.AdamWR(params, t_0=3),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("saver", "make", "loader", "other"), PAIRS, ids=[pair[2] for pair in PAIRS]
+)
+def test_another_rules_state_is_refused(saver: str, make: Make, loader: str, other: Make) -> None:
+    first, second = leaves(), leaves()
+    source, optimizer = make(first), other(second)
+    steps(source, first, 0, 2)
+    steps(optimizer, second, 0, 1)
+    kept, before = saved(source.state_dict()), saved(optimizer.state_dict())
+    said = rf"of the rule {re.escape(saver)}, and this optimizer runs {re.escape(loader)}: .*into"
+    with pytest.raises(ValueError, match=said):
+        optimizer.load_state_dict(kept)
+    now = optimizer.state_dict()
+    assert now["param_groups"] == before["param_groups"]
+    assert now["glissade"] == before["glissade"]
+    for i, state in before["state"].items():
+        assert all(torch.equal(now["state"][i][key], value) for key, value in state.items())
+
+
+def test_one_rule_under_another_name_and_a_state_without_a_name_are_taken() -> None:
+    params = leaves()
+    source = glissade.AdamW(params, 0.1)
+    steps(source, params, 0, 2)
+    Optimizer(leaves(), rules.adamw(variant="keras")).load_state_dict(source.state_dict())
+    momentum = registry.lookup("momentum")
+    momentum.optimizer(leaves()).load_state_dict(glissade.SGD(leaves()).state_dict())
+    kept = source.state_dict()
+    del kept["glissade"]["rule"]  # as before the name was saved
+    glissade.Adam(leaves()).load_state_dict(kept)
+
+
 def test_a_missing_name_is_refused() -> None:
     source, optimizer = glissade.SGD(named(["a", "b"])), glissade.SGD(named(["a", "c"]))
     with pytest.raises(ValueError, match=r"no parameter named 'c'.*'b'"):
@@ -230,7 +279,7 @@ def test_the_state_dict_is_plain() -> None:
     optimizer = glissade.LAMB(params)
     steps(optimizer, params, 0, 2)
     kept = optimizer.state_dict()
-    assert kept["glissade"] == {"version": 1}
+    assert kept["glissade"] == {"version": 1, "rule": "lamb"}
     assert all(type(state) is dict for state in kept["state"].values())
     assert {key: int(kept["state"][key]["step"]) for key in kept["state"]} == dict.fromkeys(
         range(4), 2

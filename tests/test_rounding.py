@@ -137,6 +137,16 @@ def test_more_bits_go_outermost(wrapper: str) -> None:
         wrappers.kahan(outer(rules.sgd(0.1)))
 
 
+@pytest.mark.parametrize("wrapper", ["kahan", "master_weights"])
+def test_more_bits_than_there_are_warn(wrapper: str) -> None:
+    full, low = torch.ones(2, requires_grad=True), torch.ones(2, dtype=torch.float16)
+    rule = wrappers.clip_norm(getattr(wrappers, wrapper)(rules.adam()), 1.0)
+    said = rf"clip_norm\({wrapper}\(adam\)\) keeps {wrapper}\w* .*and there are none"
+    with pytest.warns(UserWarning, match=said):
+        Optimizer([full], rule)
+    Optimizer([full, low.requires_grad_()], rule)  # one of them is enough: norms stay in float32
+
+
 def test_master_weights_are_training_in_float32() -> None:
     """To the bit: the same steps as a float32 parameter's, seen through rounding."""
     (low,) = parameters(torch.bfloat16)[1:2]

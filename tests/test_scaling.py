@@ -55,8 +55,11 @@ def test_an_epoch_decays_by_as_much(decay: str, wanted: float) -> None:
 
 def test_warm_up() -> None:
     assert "warmup" not in by_name(batch("adamw", 400, 100, lr=1e-3))
-    assert by_name(batch("adamw", 100, 400, lr=1e-3))["warmup"].value == "5 epochs"
-    assert by_name(batch("adamw", 100, 400, lr=1e-3, warmup=50))["warmup"].value == 50
+    assert by_name(batch("adamw", 100, 400, lr=1e-3))["warmup"].unit == "epochs"
+    assert by_name(batch("adamw", 100, 400, lr=1e-3))["warmup"].value == 5
+    assert str(by_name(batch("adamw", 100, 400, lr=1e-3))["warmup"]).startswith("warmup: 5 epochs.")
+    kept = by_name(batch("adamw", 100, 400, lr=1e-3, warmup=50))["warmup"]
+    assert (kept.value, kept.unit) == (50, "steps")
     assert by_name(batch("lamb", 100, 400, lr=1e-3, warmup=50))["warmup"].value == 200
     assert "warmup" not in by_name(batch("radam", 100, 400, lr=1e-3))
     assert scaling.warmup_steps(0.999) == 2000
@@ -82,7 +85,32 @@ def test_lion_from_adamw() -> None:
     assert back["lr"].value == pytest.approx((9e-5, 3e-4))
     assert back["weight_decay"].value == pytest.approx((0.1, 1 / 3), rel=1e-5)
     assert str(found["lr"]).startswith("lr: 3e-05 to 0.0001. ")
-    assert convert("adam", "sgd", lr=1.0) == []  # nobody has published any
+
+
+def test_where_nobody_has_published_any_that_is_said() -> None:
+    found = by_name(convert("adam", "sgd", lr=1.0, weight_decay=0.1))
+    assert found["lr"].value == registry.lookup("sgd").lr_range
+    assert "Nobody has published how to come from adam to sgd" in found["lr"].why
+    assert found["weight_decay"].value == 0.1
+    assert all(one.source.startswith("no publication") for one in found.values())
+    assert [one.name for one in convert("adam", "sgd", lr=1.0)] == ["lr"]
+    assert convert("adam", "adam", lr=1.0) == []
+
+
+def test_values_that_few_have_tried_have_a_caution() -> None:
+    def at(b: float, name: str = "adam") -> dict[str, Suggestion]:
+        return by_name(batch(name, 256, b, lr=1e-3, betas=(0.9, 0.999)))
+
+    assert at(2048)["betas"].value == pytest.approx((0.2, 0.992))
+    assert "no recipe with β1 under 0.5" in at(2048)["betas"].caution
+    assert "Caution: this is what the formula gives" in str(at(2048)["betas"])
+    assert not at(1024)["betas"].caution
+    assert "Caution" not in str(at(1024)["betas"])
+    assert not at(8192, "sgd")["lr"].caution
+    assert "a batch of 16384 is beyond the 8192" in at(16384, "sgd")["lr"].caution
+    assert not at(32768, "lamb")["lr"].caution
+    assert "a batch of 65536 is beyond the 32768" in at(65536, "lamb")["lr"].caution
+    assert not by_name(batch("sgd", 65536, 16384, lr=0.1))["lr"].caution
 
 
 def test_what_is_refused() -> None:

@@ -241,8 +241,19 @@ def test_what_is_refused() -> None:
         with pytest.raises(kind, match=said):
             Scheduler(optimizer, **how)
     assert optimizer.state_dict() == before
+    with pytest.raises(TypeError, match=r"cosine\(10\) has no name: .*optimizer, lr=cosine\(10\)"):
+        Scheduler(optimizer, cosine(10))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"Linear is no torch.optim.Optimizer"):
         Scheduler(torch.nn.Linear(1, 1), lr=constant())  # type: ignore[arg-type]
+
+
+def test_only_hyperparameters_are_offered() -> None:
+    optimizer = glissade.Adagrad(model())
+    Scheduler(optimizer, lr=cosine(10))
+    with pytest.raises(ValueError, match=r"no 'learning_rate' to .*did you mean 'lr'") as caught:
+        Scheduler(optimizer, learning_rate=cosine(10))
+    offered = str(caught.value).partition("it has ")[2].partition(";")[0].split(", ")
+    assert set(offered) == {"lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps"}
 
 
 def test_a_jump_to_nan_changes_nothing() -> None:

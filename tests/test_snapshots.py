@@ -12,7 +12,7 @@ from torch import nn
 
 import glissade
 from glissade import AdamWR, Scheduler
-from glissade.schedules import cosine, warm_restarts
+from glissade.schedules import cosine, warm_restarts, warmup
 from glissade.snapshots import Snapshots, recompute_batch_norm
 
 
@@ -52,7 +52,7 @@ def test_they_are_taken_where_cycles_end(kept: str, tmp_path: Path) -> None:
     if folder is not None:
         names = sorted(path.name for path in folder.iterdir())
         assert names == [f"snapshot-{step:08d}.safetensors" for step in (3, 9, 21)]
-        assert Snapshots(model, optimizer, folder=folder).steps == [3, 9, 21]
+        assert Snapshots(model, optimizer, folder=folder, resume=True).steps == [3, 9, 21]
     with pytest.raises(KeyError, match="no snapshot of step 4; there are those of"):
         snapshots.weights(4)
 
@@ -65,6 +65,9 @@ def test_they_are_taken_where_cycles_end(kept: str, tmp_path: Path) -> None:
         (warm_restarts(2.5), [3, 5, 8, 10, 13, 15]),
         (warm_restarts(10, t_mult=1.1), [10]),
         (warm_restarts(4, t_mult=1.5), [4, 10]),
+        (warmup(3, warm_restarts(5)), [8, 13]),
+        (warmup(2, warm_restarts(2, t_mult=2)), [4, 8, 16]),
+        (warmup(2.5, warm_restarts(5)), [8, 13]),
     ],
 )
 def test_what_says_where_cycles_end(cycles: Any, steps: list[int]) -> None:
@@ -82,11 +85,40 @@ def test_a_scheduler_says_so_too_and_keeps_the_step() -> None:
     scheduler.step()
     assert snapshots.step()
     assert snapshots.steps == [5]
-    for wrong in (Scheduler(optimizer, lr=cosine(5)), cosine(5), "5"):
-        with pytest.raises(TypeError, match="allowed are an AdamWR or SGDWR"):
+    for wrong, said in (
+        (Scheduler(optimizer, lr=cosine(5)), r"cycles is a Scheduler with lr=cosine\(5\)"),
+        (cosine(5), r"cycles=cosine\(5\)"),
+        (warmup(2, cosine(5)), r"cycles=warmup\(2, cosine\(5\)\)"),
+        ("5", "cycles='5'"),
+        (optimizer, r"cycles is an optimizer \(SGD\), which has no cycles by itself"),
+    ):
+        with pytest.raises(TypeError, match=f"^{said}: allowed are an AdamWR or SGDWR"):
             Snapshots(model, wrong)
     with pytest.raises(ValueError, match="cycles=0"):
         Snapshots(model, 0)
+
+
+def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
+    model = net()
+    first = Snapshots(model, 1, folder=tmp_path)
+    first.step()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match=r"holds snapshots of steps 1 already.*resume=True"):
+        Snapshots(net(1), 1, folder=tmp_path)
+    for other, said in (
+        (nn.Linear(3, 4), "'weight' is missing, here a torch.float32 of shape"),
+        (net().double(), "'0.weight' is a torch.float32 of shape .*, here a torch.float64"),
+        (nn.Sequential(*net()[:1]), "'1.num_batches_tracked' is a torch.int64 .* here missing"),  # type: ignore[index]
+    ):
+        with pytest.raises(ValueError, match=f"snapshots of another model: there {said}"):
+            Snapshots(other, 1, folder=tmp_path, resume=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    again = Snapshots(model, 1, folder=tmp_path, resume=True)
+    again.load_state_dict(first.state_dict())
+    again.step()
+    assert again.steps == [1, 2]
+    empty = tmp_path / "none yet"
+    assert Snapshots(model, 1, folder=empty, resume=True).steps == []
 
 
 def made(tmp_path: Path | None = None) -> tuple[nn.Module, Snapshots]:

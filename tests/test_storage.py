@@ -209,6 +209,25 @@ def test_per_group_and_per_state() -> None:
     torch.testing.assert_close(optimizer.state[a]["m"], 0.9 * m.float())
 
 
+def test_a_dict_is_copied() -> None:
+    """Its later changes would be seen by some kernels and not by others."""
+    given = {"m": "bfloat16"}
+    params = [torch.nn.Parameter(torch.ones(5)) for _ in range(2)]
+    optimizer = glissade.Adam([{"params": [p]} for p in params], state_dtype=given)
+    given["v"] = "bfloat16"
+    more = torch.nn.Parameter(torch.ones(5))
+    optimizer.param_groups[0]["state_dtype"]["v"] = "float32"
+    optimizer.add_param_group({"params": [more]})
+    for p in (*params, more):
+        p.grad = torch.ones(5)
+    optimizer.step()
+    for p in (*params, more):
+        assert optimizer.state[p]["m"].dtype == torch.bfloat16
+        assert optimizer.state[p]["v"].dtype == torch.float32
+    kept = [group["state_dtype"] for group in optimizer.param_groups]
+    assert kept == [{"m": "bfloat16", "v": "float32"}, {"m": "bfloat16"}, {"m": "bfloat16"}]
+
+
 def test_rows_columns_and_numbers_stay_in_full() -> None:
     p = torch.nn.Parameter(torch.ones(6, 4, dtype=torch.bfloat16))
     optimizer = glissade.Adafactor([p], lr=0.1, state_dtype="bfloat16")

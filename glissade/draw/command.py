@@ -72,7 +72,7 @@ def draw(
         typer.Option(
             "--surface",
             metavar="NAME[,NAME]",
-            help=f"{', '.join(surfaces.names())}, or your own: my.py:function.",
+            help=f"{', '.join(surfaces.names())}, or your own: my.py:function (see above).",
         ),
     ] = SURFACES,
     model: Annotated[
@@ -85,7 +85,10 @@ def draw(
     optimizers: Annotated[
         str,
         typer.Option(
-            "-o", "--optimizers", help="As in 'sgd, lookahead(adam, k=5), newton, sophia'."
+            "-o",
+            "--optimizers",
+            help="As in 'sgd, lookahead(adam, k=5), newton, adam @ cosine(100)': after @ a "
+            "schedule of the learning rate, here to 0 in 100 steps.",
         ),
     ] = OPTIMIZERS,
     lr: Annotated[
@@ -122,6 +125,10 @@ def draw(
     Every optimizer is the library's own, run in float64; the caption says which learning rate each
     got and how it was chosen.
 
+    A surface of your own is a function of two tensors, x and y, that returns their height, computed
+    with torch. It may have attributes: box = (x0, x1, y0, y1), start = (x, y), steps, minima = [(x,
+    y), ...], title, formula, and bounded = False if it has no lowest point.
+
     Example: glissade draw --surface saddle,beale -o sgd,momentum,adam --out pictures
     """
     if context.invoked_subcommand is not None:
@@ -140,6 +147,8 @@ def draw(
     began = time.monotonic()
     try:
         written = _draw_all(request)
+    except ValueError as error:  # a user's own function, somewhere on the way
+        fail("draw", str(error), 2)
     except KeyboardInterrupt:
         fail("draw", "interrupted; what was written is whole", 130)
     except OSError as error:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -15,9 +14,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from glissade.commands import fail
 from glissade.spec import Spec, specs
-
-if TYPE_CHECKING:
-    from glissade.draw.style import Sheet
 
 Report = Callable[[str, float], None]  # what is being done, and which share of it is
 Tick = Callable[[float], None]  # told which share is done
@@ -95,12 +91,3 @@ def warn(name: str, lines: Sequence[str]) -> None:
     """Say doubts aloud."""
     for line in lines:
         typer.echo(f"glissade {name}: {line}", err=True)
-
-
-def footer(sheet: Sheet, text: str) -> None:
-    """Another last line, for a picture that is not of a plane."""
-    from glissade.draw import style
-
-    for line in sheet.figure.texts:
-        if line.get_text() == style.FOOTER:
-            line.set_text(text)

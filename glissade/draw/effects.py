@@ -169,7 +169,7 @@ def png(made: Effect, path: Path) -> None:
             axes.tick_params(labelbottom=n == count - 1)
             if n < count - 1:
                 axes.set_xlabel("")
-    style.save_png(sheet.figure, path, made.command)
+    style.save_png(sheet, path, made.command)
 
 
 def _map(axes: Axes, scene: Scene, n: int, run: Run) -> None:

@@ -212,4 +212,4 @@ def contour_png(scene: Scene, path: Path) -> None:
     """Write the still picture."""
     flat = Flat(scene, dpi=200)
     flat.show(scene.steps, counted=False)
-    style.save_png(flat.figure, path, scene.command)
+    style.save_png(flat.sheet, path, scene.command)

@@ -20,6 +20,9 @@ from glissade.draw.trajectories import Run
 
 EVERY = 2  # of the grid's lines: 101 x 101 numbers
 SIZE_LIMIT = 8 * 2**20  # bytes
+SIZE = 14  # of type, in pixels
+FAMILY = f"{style.FONT}, Verdana, sans-serif"  # as the page's own text
+POWER = 1.25  # times as large plotly writes the numbers of a log axis
 PAGE = Path(__file__).with_name("interactive.html")
 
 
@@ -101,11 +104,11 @@ def _figure(scene: Scene) -> go.Figure:
     figure.update_yaxes(
         title_text=scene.loss_label, type=kind, range=span, exponentformat="power",
         dtick=1 if scene.log_loss and span[1] - span[0] > 1.5 else None, gridcolor="#E3E3E3",
-        zeroline=False, row=1, col=2,
+        tickfont={"size": SIZE / POWER if scene.log_loss else SIZE}, zeroline=False, row=1, col=2,
     )  # fmt: skip
     figure.update_layout(
-        template="plotly_white", font={"size": 14, "color": "#222"}, hovermode="closest",
-        margin={"l": 60, "r": 15, "t": 12, "b": 50}, showlegend=True,
+        template="plotly_white", font={"size": SIZE, "color": "#222", "family": FAMILY},
+        hovermode="closest", margin={"l": 60, "r": 15, "t": 12, "b": 50}, showlegend=True,
         legend={"orientation": "h", "yanchor": "top", "y": -0.14, "x": 0, "xanchor": "left",
                 "itemsizing": "trace"},
     )  # fmt: skip

@@ -118,7 +118,7 @@ def principal_png(made: Pictured, plane: Plane, grid: Grid, path: Path) -> None:
                      for k in (0, 1))  # fmt: skip
     _dress(axes, first, second)
     bar(sheet, sheet.place(RIGHT + 0.12, RIGHT + 0.12 + BAR, AXIS, AXIS + MAP), norm, logarithmic)
-    style.save_png(sheet.figure, path, made.command)
+    style.save_png(sheet, path, made.command)
 
 
 def _path(axes: Axes, i: int, run: Trained, places: Array, grid: Grid) -> None:
@@ -179,7 +179,7 @@ def filter_png(made: Pictured, xs: Array, panels: Sequence[tuple[int, Array]], p
         axes.set_yticks([-1, 0, 1])
     place = sheet.place(RIGHT + 0.12, RIGHT + 0.12 + BAR, AXIS, room - 0.02 - head)
     bar(sheet, place, norm, logarithmic)
-    style.save_png(sheet.figure, path, made.command)
+    style.save_png(sheet, path, made.command)
 
 
 def _panel_title(run: Trained, wide: float) -> list[str]:

@@ -114,7 +114,7 @@ def load(text: str, seed: int = 0) -> Problem:
         raise ValueError(f"model {text!r}: there is no file {path}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = own._module(path)
+        module = own.module_of(path)
         build = getattr(module, name, None)
         if not callable(build):
             known = [key for key, value in vars(module).items() if callable(value)]
@@ -132,10 +132,11 @@ def _built(text: str, build: Any, seed: int) -> Problem:
         raise ValueError(
             f"model {text!r}: it takes {count} arguments; write build() or build(seed)"
         )
+    path = Path(text.rpartition(":")[0])
     try:
         made = build(*[seed][:count])
     except Exception as error:
-        raise ValueError(f"model {text!r} raises {own._said(error)}") from None
+        raise ValueError(f"model {text!r}: {own.said(error, path)}") from None
     if not (isinstance(made, (tuple, list)) and len(made) == 2):
         raise ValueError(f"model {text!r} returns no pair (model, loss) but {_kind(made)}")
     model, loss = made
@@ -157,7 +158,7 @@ def _built(text: str, build: Any, seed: int) -> Problem:
             value = loss(model, step) if takes == 2 else loss(model)
         except Exception as error:
             where = "" if step is None else f" at step {step}"
-            raise ValueError(f"model {text!r}: its loss raises {own._said(error)}{where}") from None
+            raise ValueError(f"model {text!r}: its loss{where}: {own.said(error, path)}") from None
         if not isinstance(value, Tensor) or value.numel() != 1:
             raise ValueError(
                 f"model {text!r}: its loss returns no scalar tensor but {_kind(value)}"

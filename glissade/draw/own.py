@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import sys
+import traceback
 import warnings
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from glissade.checks import nearest
-from glissade.draw.surfaces import Box, Point, Surface
+from glissade.draw.surfaces import Box, Function, Point, Surface
 
 BOX: Box = (-5.0, 5.0, -5.0, 5.0)
 
@@ -22,8 +23,8 @@ BOX: Box = (-5.0, 5.0, -5.0, 5.0)
 def load(text: str, box: Box | None = None, start: Point | None = None) -> Surface:
     """The surface of ``my.py:function``; ValueError says what is wrong with it.
 
-    The function takes two tensors without dimensions, x and y, and returns one. It may have
-    attributes: box, start, minima, title, formula, steps, bounded.
+    The function takes two tensors, x and y, and returns their height, a tensor of the same shape
+    with a gradient. It may have attributes: box, start, minima, title, formula, steps, bounded.
     """
     place, _, name = text.rpartition(":")
     path = Path(place)
@@ -31,7 +32,7 @@ def load(text: str, box: Box | None = None, start: Point | None = None) -> Surfa
         raise ValueError(f"surface {text!r}: write FILE.py:FUNCTION")
     if not path.is_file():
         raise ValueError(f"surface {text!r}: there is no file {path}")
-    module = _module(path)
+    module = module_of(path)
     function = getattr(module, name, None)
     if not callable(function):
         known = [key for key, value in vars(module).items() if callable(value)]
@@ -43,7 +44,7 @@ def load(text: str, box: Box | None = None, start: Point | None = None) -> Surfa
         name,
         str(getattr(function, "title", name)),
         str(getattr(function, "formula", "")),
-        function,
+        _guarded(function, text, path),
         area,
         start or _numbers(function, "start", 2, corner, text),
         steps=int(getattr(function, "steps", 200)),
@@ -54,8 +55,8 @@ def load(text: str, box: Box | None = None, start: Point | None = None) -> Surfa
     return surface
 
 
-def _module(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+def module_of(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
     if spec is None or spec.loader is None:
         raise ValueError(f"{path} is no Python file: its name has to end in .py")
     module = importlib.util.module_from_spec(spec)
@@ -63,7 +64,7 @@ def _module(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise ValueError(f"{path} cannot be loaded: {_said(error)}") from None
+        raise ValueError(f"{path} cannot be loaded: {said(error, path)}") from None
     finally:
         sys.path.pop(0)
     return module
@@ -80,15 +81,24 @@ def _numbers(function: Any, key: str, count: int, default: Any, text: str) -> An
     return numbers
 
 
+def _guarded(function: Function, text: str, path: Path) -> Function:
+    """The function; what it raises is told in one line, with the line that did."""
+
+    def guarded(x: Tensor, y: Tensor) -> Tensor:
+        try:
+            return function(x, y)
+        except Exception as error:
+            raise ValueError(f"surface {text!r}: {said(error, path)}") from None
+
+    return guarded
+
+
 def _try(surface: Surface, text: str) -> None:
     """Raise ValueError unless the function has a value and a gradient at the start."""
     point = torch.tensor(surface.start, dtype=torch.float64, requires_grad=True)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # float(x) warns, and is told of below
-            value: Any = surface.value(point)
-    except Exception as error:
-        raise ValueError(f"surface {text!r} raises {_said(error)}") from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # float(x) warns, and is told of below
+        value: Any = surface.value(point)
     if not isinstance(value, Tensor) or value.numel() != 1:
         what = type(value).__name__
         if isinstance(value, Tensor):
@@ -103,6 +113,22 @@ def _try(surface: Surface, text: str) -> None:
         raise ValueError(f"surface {text!r} is {value.item():g} at the start {x:g},{y:g}")
 
 
-def _said(error: BaseException) -> str:
-    """An exception in one line."""
-    return f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(": ")
+def said(error: BaseException, path: Path) -> str:
+    """An exception in one line, with the place in the user's own files: those beside `path`."""
+    inside = traceback.extract_tb(error.__traceback__)[1:]  # the first is who called
+    frames = [(Path(x.filename), x.lineno) for x in inside]
+    words = str(error)
+    if isinstance(error, SyntaxError) and error.filename:
+        frames.append((Path(error.filename), error.lineno))
+        words = error.msg
+    at = ""
+    for file, line in frames:  # the innermost is the last
+        if file.is_relative_to(path.resolve().parent) and "site-packages" not in file.parts:
+            at = f"{_short(file)}:{line}: "
+    return at + f"{type(error).__name__}: {words}".partition("\n")[0].rstrip(": ")
+
+
+def _short(path: Path) -> Path:
+    """As seen from here, if it is below."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -86,7 +86,7 @@ def choose(
         picked |= dict.fromkeys(free, best)
         warnings += _doubts("the shared one", scores, best, by_spec[free[0]][best].lr)
     chosen = tuple(by_spec[i][picked[i]] for i in range(len(specs)))
-    return Outcome(chosen, _rule(rates, len(free), len(specs)), tuple(warnings))
+    return Outcome(chosen, _rule(rates, len(free), len(specs), surface.bounded), tuple(warnings))
 
 
 def _trials(spec: Spec, rates: Rates) -> list[float]:
@@ -142,20 +142,23 @@ def _doubts(label: str, scores: list[Score], best: int, lr: float) -> list[str]:
     return []
 
 
-def _rule(rates: Rates, free: int, count: int) -> str:
+def _rule(rates: Rates, free: int, count: int, bounded: bool) -> str:
     own = "" if free == count else "; a rate that was given with an optimizer was kept"
     if not free:
         return "Learning rates: as they were given with the optimizers, not tuned."
+    mean = "mean loss over the steps"
+    if not bounded:
+        mean += " (as far down as the picture goes)"
     if rates.how == "tuned":
         return (
             f"Learning rates: tuned, each the best of {TRIALS} (log-spaced from 1/10 to 100 times "
-            f"its usual range) by mean loss over the steps, among those whose "
+            f"its usual range) by {mean}, among those whose "
             f"longest step is under 1/20 of the box’s diagonal{own}."
         )
     if rates.how == "shared":
         return (
             f"Learning rate: shared by all, of {TRIALS} from {SHARED[0]:g} to {SHARED[1]:g} the "
-            f"one at which the median over the optimizers of the mean loss over the steps is "
+            f"one at which the median over the optimizers of the {mean} is "
             f"lowest; a step over 1/20 of the box’s diagonal is worse than any loss{own}."
         )
     return f"Learning rate: {rates.how:g} for all, not tuned{own}."

@@ -194,10 +194,12 @@ class Scene:
         words = f"{gone or 'none'} of {total} diverged{' (✕)' if gone else ''}"
         others = {end: n for end, n in count.items() if end not in ("", "left", "diverged")}
         words += "".join(f", {n} of these stopped: {end}" for end, n in others.items())
+        away = [run for run in self.runs if self.out(run) and not run.diverged]
+        down = sum(run.losses[-1] < run.losses[0] for run in away)
         if not self.surface.bounded:
-            out = sum(not run.diverged and self.out(run) for run in self.runs)
-            words += f", {out or 'none'} left the picture downhill"
-        return words
+            words += f"; {down or 'none'} left the picture downhill, where there is no lowest point"
+        strayed = len(away) - (0 if self.surface.bounded else down)
+        return words + (f"; {strayed} ended outside of the picture" if strayed else "")
 
     def handles(self) -> list[Line2D]:
         """Of the legend."""

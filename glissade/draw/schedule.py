@@ -95,6 +95,7 @@ def picture(out: Path, schedules: Sequence[Schedule], steps: int, log: bool, com
         ["Base values are multiplied by these: the learning rate's mostly."],
         command,
         150,
+        footer="",
     )
     axes = sheet.figure.add_axes(sheet.place(LEFT, RIGHT, AXIS, AXIS + HEIGHT))
     top = 0.0
@@ -115,7 +116,7 @@ def picture(out: Path, schedules: Sequence[Schedule], steps: int, log: bool, com
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
     style.chart(axes)
     style.label(axes, "step", "multiplier")
-    style.save_png(sheet.figure, out, command)
+    style.save_png(sheet, out, command)
 
 
 def register(app: typer.Typer) -> None:

@@ -36,7 +36,7 @@ def solid_png(scene: Scene, path: Path) -> None:
         _path(axes, scene, i, run)
     _points(axes, scene)
     _dress(axes, scene)
-    style.save_png(sheet.figure, path, scene.command)
+    style.save_png(sheet, path, scene.command)
 
 
 def _ground(axes: Any, scene: Scene) -> None:

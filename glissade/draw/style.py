@@ -76,6 +76,7 @@ class Sheet:
     """A figure with its title, legend, caption and footer in place, and room for panels."""
 
     figure: Figure
+    footer: str
     bottom: float  # inches from the figure's lower edge, where the panels' room begins
     top: float
 
@@ -102,10 +103,11 @@ def sheet(
     caption: Sequence[str],
     command: str,
     dpi: int,
+    footer: str = FOOTER,
 ) -> Sheet:
     """A sheet as high as its text needs, with `room` inches for the panels.
 
-    Each string of the caption is a paragraph; the footer comes last, in bold.
+    Each string of the caption is a paragraph; the footer comes last, in bold; "" leaves it out.
     """
     inner = 0.97 * (WIDTH - 2 * MARGIN)  # at few dots an inch type runs wider than it should
     head = wrap(subtitle, BODY, inner)
@@ -114,7 +116,8 @@ def sheet(
     columns = _columns([str(handle.get_label()) for handle in handles], inner)
     rows = math.ceil(len(handles) / columns)
     legend = (rows * 1.62 * BODY / 72 + 0.06) if handles else 0.0
-    below = 0.1 + (len(lines) + 1.25) * LINE * CAPTION + len(code) * LINE * COMMAND + 0.06 + legend
+    last = [footer] if footer else []
+    below = (len(lines + last) + 0.25) * LINE * CAPTION + len(code) * LINE * COMMAND + 0.16 + legend
     above = 0.12 + LINE * TITLE + len(head) * LINE * BODY + 0.1
     height = _even(below + room + above, dpi)
     figure = Figure(figsize=(WIDTH, height), dpi=dpi, facecolor="white")
@@ -130,9 +133,9 @@ def sheet(
             prop={"family": FONT, "size": BODY},
         )  # fmt: skip
     at = _write(figure, lines, at - 0.02, CAPTION, color=GREY)
-    at = _write(figure, [FOOTER], at - 0.02, CAPTION, fontweight="bold")
+    at = _write(figure, last, at - 0.02, CAPTION, fontweight="bold")
     _write(figure, code, at - 0.03, COMMAND, family=MONO, color=GREY)
-    return Sheet(figure, below, below + room)
+    return Sheet(figure, footer, below, below + room)
 
 
 def _even(height: float, dpi: int) -> float:
@@ -244,8 +247,10 @@ def writable(folder: Path) -> None:
         raise ValueError(f"cannot write in {folder}: {error.strerror or error}") from None
 
 
-def save_png(figure: Figure, path: Path, command: str) -> None:
-    """Write a figure whole, with the command that makes it again inside of the file."""
+def save_png(sheet: Sheet, path: Path, command: str) -> None:
+    """Write a sheet whole, with the command that makes it again inside of the file."""
     with whole(path) as temporary:
-        metadata = {"Software": "Glissade", "Command": command, "Description": FOOTER}
-        figure.savefig(temporary, format="png", metadata=metadata)
+        metadata = {"Software": "Glissade", "Command": command}
+        if sheet.footer:
+            metadata["Description"] = sheet.footer
+        sheet.figure.savefig(temporary, format="png", metadata=metadata)

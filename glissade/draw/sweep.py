@@ -126,14 +126,13 @@ def png(swept: Swept, path: Path) -> None:
     above = 0.14 + ROW * len(swept.specs) if swept.gone else 0.05
     sheet = style.sheet(
         "Learning rate against optimizer", swept.title, AXIS + MAP + above, handles,
-        _words(swept), swept.command, dpi=200,
+        _words(swept), swept.command, dpi=200, footer=FOOTER,
     )  # fmt: skip
-    desk.footer(sheet, FOOTER)
     axes = sheet.figure.add_axes(sheet.place(LEFT, RIGHT, AXIS, AXIS + MAP))
     _axes(axes, swept)
     for i in range(len(swept.specs)):
         _curve(axes, swept, i)
-    style.save_png(sheet.figure, path, swept.command)
+    style.save_png(sheet, path, swept.command)
 
 
 def _axes(axes: Axes, swept: Swept) -> None:

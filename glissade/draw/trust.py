@@ -203,9 +203,8 @@ def png(
     note = [f"Note: {'; '.join(warnings)}."] if warnings else []
     sheet = style.sheet(
         "Trust ratios over time", f"{problem.title}: {problem.size:,} parameters", room, handles,
-        [words, rule, *note], command, dpi=200,
+        [words, rule, *note], command, dpi=200, footer=FOOTER,
     )  # fmt: skip
-    desk.footer(sheet, FOOTER)
     for n, one in enumerate(traced):
         top = room - 0.02 - HEAD - n * (PANEL + HEAD + 0.12)
         axes = sheet.figure.add_axes(sheet.place(LEFT, RIGHT, top - PANEL, top))
@@ -215,7 +214,7 @@ def png(
         axes.tick_params(labelbottom=last)
         if last:
             axes.set_xlabel("step", fontsize=style.BODY + 0.5, family=style.FONT, labelpad=2)
-    style.save_png(sheet.figure, path, command)
+    style.save_png(sheet, path, command)
 
 
 def _range(one: Trusted) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Concatenate, ParamSpec
 
-from ..checks import is_number, nearest, plain
+from ..checks import is_number, nearest, plain, unknown
 
 P = ParamSpec("P")
 Check = tuple[Callable[[Any], bool], str]  # a test, and what passes it in words
@@ -122,6 +122,9 @@ def schedule(
 
         @functools.wraps(formula)
         def make(*args: P.args, **kwargs: P.kwargs) -> Schedule:
+            for key in kwargs:
+                if key not in signature.parameters:
+                    raise TypeError(unknown(name, key, signature.parameters))
             try:
                 bound = signature.bind(*args, **kwargs)
             except TypeError as error:

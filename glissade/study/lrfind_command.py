@@ -53,7 +53,7 @@ def lrfind(
         desk.between("--seeds", seeds, 1, 100)
         text = f"{task}:build" if task.endswith(".py") else task
         title = model.load(text, 0).title
-        path = out or Path("glissade-out") / f"lrfind-{Path(task.partition(':')[0]).stem}.png"
+        path = out or Path("glissade-out") / f"lrfind-{_name(task)}.png"
         if path.suffix != ".png":
             raise ValueError(f"--out {path}: its name has to end in .png")
         style.writable(path.parent)
@@ -75,6 +75,12 @@ def lrfind(
         fail("lrfind", f"cannot write {path}: {error.strerror or error}", 1)
     _say(found, spec, title, time.monotonic() - began)
     typer.echo(f"Written: {path}\nTo do it again:\n  {command} --out {shlex.quote(str(path))}")
+
+
+def _name(task: str) -> str:
+    """Of a task, for files: two of one file differ."""
+    place, _, function = task.rpartition(":")
+    return f"{Path(place).stem}-{function}" if place else Path(function).stem
 
 
 def _one(text: str) -> Spec:

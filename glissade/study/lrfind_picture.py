@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from glissade.draw import desk, style
+from glissade.draw import style
 from glissade.spec import Spec
 from glissade.study.lrfind import Found, Sweep
 
@@ -46,9 +46,15 @@ def picture(
     if stopped:
         caption[1] += f" {stopped} of them stopped because the loss blew up."
     sheet = style.sheet(
-        f"Range test: {spec.label}", title, AXIS + HEIGHT + 0.1, handles, caption, command, 150
+        f"Range test: {spec.label}",
+        title,
+        AXIS + HEIGHT + 0.1,
+        handles,
+        caption,
+        command,
+        150,
+        footer=LAST,
     )
-    desk.footer(sheet, LAST)
     axes = sheet.figure.add_axes(sheet.place(LEFT, RIGHT, AXIS, AXIS + HEIGHT))
     for one in sweeps:
         axes.plot(one.rates, one.losses, color=PALE, linewidth=0.9, zorder=1)
@@ -58,7 +64,7 @@ def picture(
     if found.suggestion is not None:
         axes.axvline(found.suggestion, color=MARK, linewidth=1.8, linestyle=(0, (4, 1.5)), zorder=4)
     _dress(axes, sweeps, found)
-    style.save_png(sheet.figure, path, command)
+    style.save_png(sheet, path, command)
 
 
 def _dress(axes: Axes, sweeps: Sequence[Sweep], found: Found) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.draw.program import refuses, run
 
+ROOT = Path(__file__).parents[2]
 QUICK = ["--lr", "0.003", "--steps", "4", "-o", "sgd,adam"]
 
 
@@ -88,6 +89,38 @@ def test_bad_input_is_one_line_and_2_before_anything_is_written(
     own = tmp_path / "my.py"
     own.write_text("def text(x, y):\n    return 'x'\n")
     refuses(tmp_path, monkeypatch, "", [word.format(own=own) for word in words], said)
+
+
+def test_the_example_of_a_surface_is_drawn_as_the_documentation_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = (ROOT / "examples" / "own_surface.py").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "pictures.md").read_text(encoding="utf-8")
+    (command,) = (line for line in page.splitlines() if line.startswith("glissade draw --surf"))
+    assert example.partition('"""\n\n')[2] in page
+    assert command in example
+    monkeypatch.chdir(ROOT)
+    result = run(*shlex.split(command)[2:], "--formats", "html", "--out", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / "valley.html").read_text(encoding="utf-8")
+    assert "Start (−2.5, 1.5), 100 steps in float64, none of 3 diverged" in text
+    assert "Adam @ cosine(100)" in text
+
+
+def test_a_function_that_fails_on_the_way_says_where(tmp_path: Path) -> None:
+    own = tmp_path / "my.py"
+    own.write_text(
+        "def cliff(x, y):\n"
+        "    if (x < -4.9).any():\n"
+        "        raise ArithmeticError('over the edge')\n"
+        "    return x * y\n"
+    )
+    out = tmp_path / "out"
+    result = run("--surface", f"{own}:cliff", "--out", str(out), "--formats", "png", *QUICK)
+    assert result.exit_code == 2
+    said = f"glissade draw: surface '{own}:cliff': {own}:3: ArithmeticError: over the edge"
+    assert result.stderr.splitlines()[-1] == said
+    assert not list(out.iterdir())
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

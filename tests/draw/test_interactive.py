@@ -126,6 +126,24 @@ def test_slider_and_legend(browser: Any, of: Scene, written: Path) -> None:
     assert not said
 
 
+FONTS = """() => [...picture.querySelectorAll('.xtick, .ytick, .x2tick, .y2tick')].map(t => {
+    const style = getComputedStyle(t.querySelector('text'));
+    return [t.textContent, style.fontSize, style.fontFamily]; })"""
+
+
+def test_all_numbers_are_in_one_type(browser: Any, tmp_path: Path) -> None:
+    """Those of a log axis too, which plotly writes larger."""
+    of = scene("ravine", "adam(lr=0.3)", "0.1", 200)
+    assert of.log_loss
+    interactive.write(of, tmp_path / "log.html")
+    page, _ = _open(browser, tmp_path / "log.html", 1280)
+    fonts = page.evaluate(FONTS)
+    assert any(text.startswith("10\u200b") for text, *_ in fonts)  # a power
+    assert {size for _, size, _ in fonts} == {"14px"}
+    assert {family.strip('"').partition('"')[0] for *_, family in fonts} == {"DejaVu Sans"}
+    assert page.evaluate("getComputedStyle(document.body).fontFamily").startswith('"DejaVu Sans"')
+
+
 def test_play_runs_to_the_end(browser: Any, written: Path) -> None:
     page, said = _open(browser, written, 1280)
     _to(page, 37)

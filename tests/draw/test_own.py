@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from glissade.spec import specs
 
 GOOD = """
 import torch
+import helper_of_mine
 def bowl(x, y):
     return x**2 + torch.cos(y)
 bowl.box = (-1, 3, -2, 2)
@@ -29,8 +31,14 @@ def floats(x, y):
     return torch.tensor(float(x) ** 2)
 def broken(x, y):
     return 1 / 0
+def helped(x, y):
+    return helper_of_mine.wrong(x)
+def torches(x, y):
+    return torch.special.entr(torch.ones(2) @ torch.ones(3))
 def infinite(x, y):
     return x / 0
+def short(x):
+    return x
 def placed(x, y):
     return x
 placed.box = (1, 2)
@@ -39,9 +47,11 @@ thing = 5
 
 
 @pytest.fixture
-def module(tmp_path: Path) -> Path:
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delitem(sys.modules, "helper_of_mine", raising=False)
     path = tmp_path / "my.py"
     path.write_text(GOOD)
+    (tmp_path / "helper_of_mine.py").write_text("def wrong(x):\n    return {}['x']\n")
     return path
 
 
@@ -66,8 +76,11 @@ def test_a_function_without_and_with_options(module: Path) -> None:
         ("pair", "returns no scalar tensor but a Tensor of shape"),
         ("constant", "has no gradient"),
         ("floats", "has no gradient"),
-        ("broken", "raises ZeroDivisionError: division by zero"),
+        ("broken", r"my.py:broken': \S*my.py:20: ZeroDivisionError: division by zero"),
+        ("helped", r"\S*helper_of_mine.py:2: KeyError: 'x'"),
+        ("torches", r"\S*my.py:24: RuntimeError: "),  # not the line of torch's
         ("infinite", "is inf at the start|is -inf at the start"),
+        ("short", r"my.py:short': TypeError: short\(\) takes 1 positional argument"),
         ("placed", "not 4 numbers"),
         ("bowll", "no function 'bowll' in .*did you mean 'bowl'"),
         ("thing", "no function 'thing'"),
@@ -85,7 +98,7 @@ def test_what_is_wrong_with_a_function(module: Path, name: str, words: str) -> N
     [
         ("no.py:f", "there is no file no.py"),
         ("no.py", "FILE.py:FUNCTION"),
-        ("{tmp}/wrong.py:f", "cannot be loaded: SyntaxError"),
+        ("{tmp}/wrong.py:f", r"cannot be loaded: \S*wrong.py:1: SyntaxError"),
         ("{tmp}/text.txt:f", "is no Python file"),
     ],
 )

@@ -152,6 +152,19 @@ def test_who_leaves_is_drawn_to_the_edge_and_who_comes_back_is_not_cut() -> None
     assert low < tame.losses[0] < high < max(wild.losses)
 
 
+def test_captions_say_who_is_out_of_the_picture() -> None:
+    """Downhill where there is no lowest point, uphill there, and out of a surface that has one."""
+    saddle = scene("saddle", "adam(lr=0.5), sgd(lr=1.1), sgd(lr=0.1)", "tuned", 5).caption()
+    said = "none of 3 diverged; 1 left the picture downhill, where there is no lowest point; "
+    assert f"{said}1 ended outside of the picture. " in saddle[0]
+    tuned = scene("saddle", "sgd", "tuned", 12).caption()
+    assert "; none left the picture downhill" in tuned[0]
+    assert "mean loss over the steps (as far down as the picture goes)" in tuned[1]
+    ravine = scene("ravine", "adam(lr=2.0), sgd(lr=0.01)", "tuned", 8).caption()
+    assert "none of 2 diverged; 1 ended outside of the picture." in ravine[0]
+    assert "downhill" not in " ".join(ravine)
+
+
 def test_captions_say_what_was_done() -> None:
     text = " ".join(scene("noisy", "sophia, lookahead(sgd)", "shared", 5).caption())
     for words in ("Hutchinson", "slow weights", "noise of deviation 2", "seed 0", "shared by all"):

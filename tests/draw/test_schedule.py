@@ -23,6 +23,7 @@ def test_it_draws_and_says_how_to_draw_it_again(tmp_path: Path) -> None:
     with Image.open(out) as image:
         assert image.width == 1200
         command = image.info["Command"]
+        assert "Description" not in image.info  # nothing of two dimensions, and no ranking
     assert shlex.split(command) == ["glissade", "draw", "schedule", *words]
     again = shlex.split(result.stdout.strip().splitlines()[-1])
     before = out.read_bytes()

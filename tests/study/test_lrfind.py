@@ -200,6 +200,26 @@ def test_a_model_that_returns_no_scalar(tmp_path: Path) -> None:
     assert "its loss returns no scalar tensor but a Tensor of shape (64, 1)" in error
 
 
+def test_a_loss_that_fails_says_where(tmp_path: Path) -> None:
+    file = tmp_path / "my_task.py"
+    file.write_text(MINE.replace("(model(x) - y)", "(model(x) - y + 0 * (1 // (7 - (step or 0))))"))
+    code, _, error = run(str(file), "--out", str(tmp_path / "lr.png"))
+    assert code == 2
+    said = f"its loss at step 7: {file}:8: ZeroDivisionError: "
+    assert said in error.splitlines()[-1]
+
+
+def test_two_tasks_of_one_file_have_two_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my_task.py").write_text(MINE + MINE.replace("def build", "def other"))
+    for task in ("my_task.py", "my_task.py:build", "my_task.py:other"):
+        assert run(task, "-o", "sgd", "--steps", "60")[0] == 0
+    names = {path.name for path in Path("glissade-out").iterdir()}
+    assert names == {f"lrfind-my_task{name}.png" for name in ("", "-build", "-other")}
+
+
 def test_help_has_an_example() -> None:
     code, said, _ = run("--help")
     assert code == 0
