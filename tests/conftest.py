@@ -13,6 +13,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import hypothesis
 import pytest
 import torch
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from tests import cases
