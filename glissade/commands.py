@@ -19,6 +19,8 @@ from .registry import Entry
 
 EXTRA = "pip install 'glissade[study]'"
 
+COMPILED = ("cpu", "triton")  # backends: LLVM code, Triton source
+
 
 def fail(command: str, message: str, code: int) -> NoReturn:
     """End with one line that says what is wrong."""
@@ -108,8 +110,9 @@ def show(
     ] = None,
     dtype: Annotated[str, typer.Option(metavar="TYPE", help=f"{', '.join(SIZES)}.")] = "float32",
     kernel: Annotated[
-        bool, typer.Option("--kernel", help="Print the generated LLVM code instead.")
-    ] = False,
+        str | None,
+        typer.Option("--kernel", metavar="BACKEND", help=f"Print its code: {', '.join(COMPILED)}."),
+    ] = None,
     assembly: Annotated[
         bool, typer.Option("--assembly", help="Print the machine code instead.")
     ] = False,
@@ -137,6 +140,10 @@ def show(
         entry = registry.lookup(name)
         if dtype not in SIZES:
             raise ValueError(f"unknown dtype {dtype!r}; known are {', '.join(SIZES)}")
+        if kernel is not None and kernel not in COMPILED:
+            raise ValueError(
+                f"--kernel {kernel}: allowed are {', '.join(COMPILED)}{nearest(kernel, COMPILED)}"
+            )
         if leaf is not None and not (kernel or assembly):
             raise ValueError("--leaf goes with --kernel or --assembly")
         given: dict[str, Any] = {} if variant is None else {"variant": variant}
@@ -145,7 +152,7 @@ def show(
             raise ValueError(f"{entry.name} has no variants")
         _apart(
             {
-                "--kernel": kernel,
+                "--kernel": kernel is not None,
                 "--assembly": assembly,
                 "--latex": as_latex,
                 "--diff": beside is not None,
@@ -155,7 +162,7 @@ def show(
         names = None if beside is None else diff.variants(entry, beside, given)
         entry.bind(**given)
         if kernel or assembly:
-            text = code(entry, given, dtype, leaf, rank, assembly=assembly)
+            text = code(entry, given, dtype, leaf, rank, kernel or "assembly")
     except (ValueError, TypeError) as error:
         fail("show", str(error), 2)
     if as_latex:
@@ -207,25 +214,30 @@ def code(
     dtype: str,
     leaf: int | None,
     rank: int,
-    *,
-    assembly: bool,
+    what: str,
 ) -> str:
-    """The code of one kernel, with a comment that says which one it is."""
-    from .backend.cpu.compile import compile_plan, vector_bytes
-
+    """The code of one kernel (for a backend, or `assembly`), with a comment that says which."""
     known = facts(entry.bind(**given), rank)
     at = known.usual if leaf is None else leaf
     if not 0 <= at < len(known.plans):
         raise ValueError(f"--leaf {leaf}: {entry.name} has the leaves 0 to {len(known.plans) - 1}")
     plan = known.plans[at]
-    mark = "#" if assembly else ";"
     head = [
-        f"{entry.name}, {dtype}, {rank} dimensions, for vectors of {vector_bytes()} bytes",
+        f"{entry.name}, {dtype}, {rank} dimensions",
         f"leaf {at} of 0 to {len(known.plans) - 1}: {known.paths[at].when}"
         + (" (--leaf N for another)" if len(known.plans) > 1 else ""),
     ]
-    kernel = compile_plan(plan, dtype)
-    text = kernel.assembly if assembly else kernel.ir
+    if what == "triton":
+        from .backend.triton.emit import emit, module
+
+        text = module(x for segment in emit(plan, dtype) for x in segment)
+    else:
+        from .backend.cpu.compile import compile_plan, vector_bytes
+
+        compiled = compile_plan(plan, dtype)
+        text = compiled.ir if what == "cpu" else compiled.assembly
+        head[0] += f", for vectors of {vector_bytes()} bytes"
+    mark = ";" if what == "cpu" else "#"
     return "\n".join([*(f"{mark} {line}" for line in head), text.strip()])
 
 

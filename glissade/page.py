@@ -247,7 +247,7 @@ def _memory(console: Console, known: Facts, form: Mathematics, dtype: str, where
     lines(console, [average + "."])
     if len(known.paths) > 1:
         rank = "" if known.ndim == 2 or not where else f" --rank {known.ndim}"
-        lines(console, ["", f"Kernels (--kernel{rank} --leaf N prints their code):"])
+        lines(console, ["", f"Kernels (--kernel cpu{rank} --leaf N prints their code):"])
         console.print(
             grid(
                 (str(i), path.when, f"{path.bytes(dtype)} bytes", _share(path, known))

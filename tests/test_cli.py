@@ -80,7 +80,7 @@ def test_show_what_is_no_rule(name: str) -> None:
     out = run("show", name)
     assert "Use" in out
     assert f"glissade.{'Newton' if name == 'newton' else f'wrappers.{name}'}(...)" in out
-    assert "show it without options" in run("show", name, "--kernel", code=2)
+    assert "show it without options" in run("show", name, "--kernel", "cpu", code=2)
 
 
 def test_list_nothing() -> None:
@@ -264,8 +264,9 @@ def test_use_is_true() -> None:
         (["adam", "--set", "betas=(0.9, 1)"], "in [0, 1)"),
         (["adam", "--set", "decay=decoupld"], "did you mean 'decoupled'?"),
         (["adam", "--dtype", "float8"], "unknown dtype 'float8'; known are float32, float64"),
+        (["adam", "--kernel", "trito"], "allowed are cpu, triton; did you mean 'triton'?"),
         (["adam", "--leaf", "0"], "--leaf goes with --kernel or --assembly"),
-        (["radam", "--kernel", "--leaf", "2"], "radam has the leaves 0 to 1"),
+        (["radam", "--kernel", "cpu", "--leaf", "2"], "radam has the leaves 0 to 1"),
         (["sgd", "--set", "nesterov=True"], "allowed is "),
         (
             ["adam", "--diff", "torch,kears"],
@@ -309,7 +310,7 @@ def test_show_latex_with_values() -> None:
 
 @pytest.mark.parametrize("name", [entry.name for entry in PLANNED])
 def test_kernel(name: str) -> None:
-    lines = run("show", name, "--kernel").splitlines()
+    lines = run("show", name, "--kernel", "cpu").splitlines()
     assert lines[0].startswith(f"; {name}, float32, 2 dimensions")
     assert lines[1].startswith("; leaf ")
     assert any(line.startswith('define void @"pass_0"') for line in lines)
@@ -317,13 +318,13 @@ def test_kernel(name: str) -> None:
 
 def test_kernel_is_llvm() -> None:
     llvm = pytest.importorskip("llvmlite.binding")
-    text = run("show", "adafactor", "--kernel", "--rank", "1", "--dtype", "float64")
+    text = run("show", "adafactor", "--kernel", "cpu", "--rank", "1", "--dtype", "float64")
     llvm.parse_assembly(text).verify()
     assert "1 dimensions" in text.splitlines()[0]
 
 
 def test_kernel_leaf() -> None:
-    first, second = (run("show", "radam", "--kernel", "--leaf", leaf) for leaf in "01")
+    first, second = (run("show", "radam", "--kernel", "cpu", "--leaf", leaf) for leaf in "01")
     assert first.splitlines()[1] == "; leaf 0 of 0 to 1: ρ > 5 (--leaf N for another)"
     assert second.splitlines()[1] == "; leaf 1 of 0 to 1: ρ ≤ 5 (--leaf N for another)"
     assert first.splitlines()[2:] != second.splitlines()[2:]
@@ -332,7 +333,7 @@ def test_kernel_leaf() -> None:
 def test_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a rule that torch's own functions compute."""
     monkeypatch.setattr(registry, "lookup", lambda name: FULL)
-    out = run("show", "full", "--kernel", code=2)
+    out = run("show", "full", "--kernel", "cpu", code=2)
     assert "adagradfull has no plan and no kernels: torch's own functions compute it" in out
     out = run("show", "full")
     assert "Definition, as documented\n  G \\leftarrow G + g g^T" in out

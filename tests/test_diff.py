@@ -64,7 +64,7 @@ def test_align_keeps_every_line() -> None:
         (["lion", "--diff", "paper"], "--diff: lion has no variants"),
         (["ranger", "--diff", "torch"], "ranger has no variant 'torch'; known are paper, official"),
         (["adam", "--diff", "keras", "--set", "variant=inside"], "--variant and --diff do not go"),
-        (["adam", "--diff", "keras", "--kernel"], "--kernel and --diff do not go together"),
+        (["adam", "--diff", "keras", "--kernel", "cpu"], "--kernel and --diff do not go together"),
         (["amsgrad", "--diff", "torch", "--set", "beta1_decay=0.5"], "means nothing in variant"),
     ],
 )

@@ -140,6 +140,16 @@ def test_a_rule_of_ones_own(device: str) -> None:
 
 
 @ON
+def test_states_may_have_any_name(device: str) -> None:
+    def update(p: Any, g: Any, s: Any, t: Any, h: Any) -> Any:
+        return h.lr * (s.i + s.x1 + s.numbers + s.p_ptr + g), State(
+            i=0.5 * s.i + g, x1=s.x1 + s.i, numbers=g * 0.1 + 0 * s.numbers, p_ptr=norm(g) + s.p_ptr
+        )
+
+    agree(Rule(update, {"lr": 0.1}), device, torch.float64, None)
+
+
+@ON
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_what_is_not_finite_comes_out(bad: float, device: str) -> None:
     """And stays in its own element, where rules do not reduce."""

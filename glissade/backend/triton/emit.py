@@ -124,7 +124,7 @@ class Passing(Source):
                 wide = _wide(n, x)
                 if n.kind is Kind.COLUMN:
                     column = self.layout.column_sums[n]
-                    array = self.column(column, f"sums{column}_")
+                    array = self.column(column, f"sums{column}_ptr")
                     self.line(
                         f"tl.store({array} + (lo // {r} * {pieces} + piece) * {c} + columns, "
                         f"tl.sum({wide}, axis=0, keep_dims=True), mask=columns < {c})"
@@ -136,7 +136,7 @@ class Passing(Source):
         for n, name in sums:
             if n.kind is Kind.ROW:
                 column = self.layout.temps[n]
-                array = self.column(column, f"kept{column}_")
+                array = self.column(column, f"kept{column}_ptr")
                 self.line(f"tl.store({array} + rows, {name}.to({self.work}), mask=there)")
             else:
                 self._partial(n, name)
@@ -163,7 +163,7 @@ class Passing(Source):
             self._store(pointer, x, work.stores[name], scope)
         if param is not None and work.param is not None:
             param = self.rounded(param, f"tl.{self.dtype}")
-            self._store(self.column(at.PARAM, "p_"), param, work.param, scope)
+            self._store(self.column(at.PARAM, "p_ptr"), param, work.param, scope)
         return terms
 
     def _store(self, pointer: str, x: str, n: Node, scope: Scope) -> None:
@@ -211,7 +211,7 @@ class Finishing(Source):
         self.is_number(n, name)
         text = f"{name}.to(tl.float64)" if n.bool_ else name
         slot = self.layout.scalars[n]
-        self.line(f"tl.store({self.column(at.SCALARS, 'scalars_')} + {slot}, {text})")
+        self.line(f"tl.store({self.column(at.SCALARS, 'scalars')} + {slot}, {text})")
 
     def _partials(self, n: Node) -> str:
         """The sums of the chunks, added in their order."""
@@ -236,7 +236,7 @@ class Finishing(Source):
 
     def _keep(self, n: Node) -> None:
         """Compute an array of rows, columns ... and keep it."""
-        array = self.column(self.layout.temps[n], f"kept{self.layout.temps[n]}_")
+        array = self.column(self.layout.temps[n], f"kept{self.layout.temps[n]}_ptr")
         with self.over(n.kind) as scope:
             x = self.new(self.operation(n, [self.value(a, scope) for a in n.args], self.work))
             x = f"{x}.to({self.work})" if n.bool_ else x
@@ -260,7 +260,10 @@ class Finishing(Source):
         """Add the sums of the chunks, in their order, for each column of each matrix."""
         c, pieces = self.column(at.C), self.column(at.PIECES)
         column, kept = self.layout.column_sums[n], self.layout.temps[n]
-        source, target = self.column(column, f"sums{column}_"), self.column(kept, f"kept{kept}_")
+        source, target = (
+            self.column(column, f"sums{column}_ptr"),
+            self.column(kept, f"kept{kept}_ptr"),
+        )
         with self.over(Kind.COLUMN):
             total = self.new(f"tl.zeros(({BLOCK},), tl.float64)")
             self.line(f"at = i // {c} * {pieces} * {c} + i % {c}")
@@ -273,7 +276,7 @@ class Finishing(Source):
         """A sum of rows or columns per matrix, or of matrices per slice."""
         kind, (arg,) = n.kind, n.args
         each = self.new(f"({self.count(arg.kind)}) // ({self.count(kind)})")
-        array = self.column(self.layout.temps[n], f"kept{self.layout.temps[n]}_")
+        array = self.column(self.layout.temps[n], f"kept{self.layout.temps[n]}_ptr")
         with self.loop(f"for one in range(0, {self.new(self.count(kind))}):"):
             total = self.new(f"tl.zeros(({BLOCK},), tl.float64)")
             with self.loop(f"for start in range(0, {each}, {BLOCK}):"):

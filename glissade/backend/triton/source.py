@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -23,6 +24,13 @@ CALLS = {
     "sqrt": "tl.sqrt", "exp": "tl.exp", "log": "tl.log", "abs": "tl.abs", "sign": "f.sign",
     "maximum": "f.larger", "minimum": "f.smaller", "isfinite": "f.isfinite", "pow": "f.power",
     "mod": "f.modulo",
+}  # fmt: skip
+
+
+TAKEN = {
+    "ALIGNED", "BLOCKS", "EVEN", "at", "chunk", "chunks", "columns", "entry", "f", "hi", "i",
+    "inside", "j", "lo", "numbers", "one", "partials", "piece", "row", "rows", "scalars", "start",
+    "tensors", "there", "tl",
 }  # fmt: skip
 
 
@@ -128,21 +136,27 @@ class Source:
                 return f"tl.{self.layout.plan.storage.get(name, self.work[3:])}"
         return self.work
 
+    def type_of_values(self, name: str) -> str:
+        """The type in memory of what `p`, `g` or a state is called; empty for what is kept."""
+        if name in ("p", "g"):
+            return f"tl.{self.dtype}"
+        return self.type_of(self.layout.states[name]) if name in self.layout.states else self.work
+
     def state(self, name: str) -> str:
         """The pointer to a state."""
-        return self.column(self.layout.states[name], f"{name}_")
+        return self.column(self.layout.states[name], f"{name}_ptr")
 
     def place(self, node: Node, scope: Scope) -> str | None:
         """The pointer to the array where a node's values lie, or None if they are computed."""
         if node.op in ("p", "g"):
-            return self.column(at.PARAM if node.op == "p" else at.GRAD, f"{node.op}_")
+            return self.column(at.PARAM if node.op == "p" else at.GRAD, f"{node.op}_ptr")
         if node in scope.known:
             return self.state(scope.known[node])
         if node.op == "state":
             return self.state(str(node.value))
         if node in self.layout.temps:
             column = self.layout.temps[node]
-            return self.column(column, f"kept{column}_")
+            return self.column(column, f"kept{column}_ptr")
         return None
 
     # Values
@@ -158,15 +172,20 @@ class Source:
         return self._numbers[node]
 
     def _number(self, node: Node) -> str:
-        slots = {Kind.HOST: (at.HOST, self.layout.hosts, "host_")}
-        slots[Kind.TENSOR] = (at.SCALARS, self.layout.scalars, "scalars_")
-        column, places, name = slots[node.kind]
-        if node in places:
-            text = f"tl.load({self.column(column, name)} + {places[node]})"
+        text = self._slot(node)
+        if text:
             return f"{text} != 0" if node.bool_ else text
         if node.op == "state":
             return f"tl.load({self.state(str(node.value))}).to(tl.float64)"
         return self.operation(node, [self.number(a) for a in node.args], "tl.float64")
+
+    def _slot(self, node: Node) -> str:
+        """Where a number is kept, as an expression that reads it; empty if it is computed."""
+        if node in self.layout.hosts:
+            return f"tl.load({self.column(at.HOST, 'numbers')} + {self.layout.hosts[node]})"
+        if node in self.layout.scalars:
+            return f"tl.load({self.column(at.SCALARS, 'scalars')} + {self.layout.scalars[node]})"
+        return ""
 
     def is_number(self, node: Node, name: str) -> None:
         """Remember what was computed for a value per tensor."""
@@ -175,11 +194,10 @@ class Source:
     def value(self, node: Node, scope: Scope) -> str:
         """A node's values in a scope."""
         if node.kind <= Kind.TENSOR:
-            number = self.number(node)
             if node.op in ("const", "machine_eps") or node.bool_:
-                return number
+                return self.number(node)
             if node not in self._casts:
-                self._casts[node] = self.new(f"{number}.to({self.work})", once=True)
+                self._casts[node] = self._cast(node)
             return self._casts[node]
         if node not in scope.names:
             pointer = self.place(node, scope)
@@ -189,17 +207,29 @@ class Source:
                 scope.names[node] = self._computed(node, scope)
         return scope.names[node]
 
+    def _cast(self, node: Node) -> str:
+        """A number in what is computed in."""
+        text = "" if node in self._numbers else self._slot(node)
+        if not text:
+            return self.new(f"{self.number(node)}.to({self.work})", once=True)
+        host = self.layout.hosts.get(node)
+        name = f"s{self.layout.scalars[node]}" if host is None else f"h{host}"
+        why = "" if host is None or node.late else f"  # {spelled(node)}"
+        self.once(f"{name} = {text}.to({self.work}){why}")
+        return name
+
     def _loaded(self, node: Node, pointer: str, scope: Scope) -> str:
         index, mask = scope.index[node.kind], scope.masks[node.kind]
         load = f"tl.load({pointer} + {index}, mask={mask}, other=0)"
         if node.bool_:
             return self.new(f"{load} != 0")
-        name = scope.known.get(node, str(node.value) if node.op == "state" else "")
+        name = scope.known.get(node, str(node.value) if node.op in ("state", "p", "g") else "")
         code = CODES.get(self.layout.plan.storage.get(name, ""))
         if code is None:
-            return self.new(f"{load}.to({self.work})")
+            same = self.type_of_values(name) == self.work
+            return self.new(load if same else f"{load}.to({self.work})", local(name))
         unit = f"tl.load({self.state(scale_name(name))} + {index} // {EACH}, mask={mask}, other=0)"
-        return self.new(f"f.decode({load}, {unit}, {code.offset!r}, {code.first})")
+        return self.new(f"f.decode({load}, {unit}, {code.offset!r}, {code.first})", local(name))
 
     def _computed(self, node: Node, scope: Scope) -> str:
         if node.op == "noise":
@@ -258,6 +288,26 @@ class Source:
             text = f"tl.where({', '.join(args)})"
             return text if node.bool_ else f"{text}.to({dtype})"
         return f"{CALLS[node.op]}({', '.join(args)})"
+
+
+def local(name: str) -> str:
+    """What a state is called in the code: by its name, unless that is taken."""
+    taken = name in TAKEN or name.endswith("_ptr") or re.fullmatch(r"[chsx]\d+", name)
+    return f"{name}_old" if taken else name
+
+
+def spelled(node: Node) -> str:
+    """A number of the host as Python would have it."""
+    if node.op == "hyper":
+        name, *places = node.value
+        return str(name) + "".join(f"[{k}]" for k in places)
+    if node.op in ("t", "key"):
+        return {"t": "t", "key": "noise of this step"}[node.op]
+    if node.op == "const":
+        return f"{node.value:g}"
+    args = [f"({x})" if " " in x else x for x in map(spelled, node.args)]
+    sign = {**INFIX, "pow": "**", "mod": "%"}.get(node.op)
+    return f"{args[0]} {sign} {args[1]}" if sign else f"{node.op}({', '.join(args)})"
 
 
 def _literal(x: float) -> str:
