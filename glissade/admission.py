@@ -22,6 +22,7 @@ def admit(
     rule: Rule,
     hyper: Mapping[str, Any],
     backend: str | None,
+    offload: str | None,
     where: str,
     known: set[int],
 ) -> None:
@@ -32,6 +33,7 @@ def admit(
         rule: what will run on them.
         hyper: the group's values, with the defaults.
         backend: the one that was asked for by name.
+        offload: where to take the steps instead, if anywhere.
         where: the group in words.
         known: the ids of those in other groups; these are added.
 
@@ -53,6 +55,15 @@ def admit(
         steps = zip(p.shape, p.stride(), strict=True)
         if p.numel() and any(n > 1 and step == 0 for n, step in steps):
             raise ValueError(f"{what}, has elements that share memory (expand): clone it")
+        if offload is not None:
+            if p.device.type == offload:
+                raise ValueError(
+                    f"offload={offload!r}, but {what}, is on the {offload} already: leave offload "
+                    "out"
+                )
+            if backend not in (None, "cpu", "eager"):
+                raise ValueError(f"offload='cpu' takes steps there, not with backend={backend!r}")
+            p = torch.empty((), dtype=p.dtype).expand(p.shape)  # as it will be there
         _fits(p, what, rule, hyper, backend)
 
 

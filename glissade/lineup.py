@@ -20,6 +20,7 @@ from .backend.engines import engine
 from .backend.member import Member, Moved, compute_dtype, real
 from .backend.together import Part, together
 from .checkpoint import ParamState, States
+from .offload import Offload
 from .program import Program, Programs
 
 Group = dict[str, Any]
@@ -50,12 +51,20 @@ class LineUp:
     """Taken when a step finds that there is none or that it is `stale`."""
 
     def __init__(
-        self, programs: Programs, backend: str | None, groups: Sequence[Group], state: States
+        self,
+        programs: Programs,
+        backend: str | None,
+        groups: Sequence[Group],
+        state: States,
+        offload: Offload | None = None,
     ) -> None:
         self._programs = programs
         self._backend = backend
         self._groups = groups
         self._roster: list[Tensor] = [p for group in groups for p in group["params"]]
+        # Who takes the steps: the parameters themselves, or copies of them on the cpu.
+        self._offload = offload
+        self._acting = self._roster if offload is None else [offload.near(p) for p in self._roster]
         self._group_of = [group for group in groups for _ in group["params"]]
         self._were = [_Was.of(group, (*programs.rule.hyper, *CHOICES)) for group in groups]
         # The memory is NumPy's, so that it stays where it is if a step is moved (share_memory_).
@@ -101,6 +110,13 @@ class LineUp:
 
     def step(self) -> None:
         """One step of every parameter that has a gradient; nothing is changed if this raises."""
+        if self._offload is not None:
+            self._offload.fetch(self._roster, self._check_fetched)
+        self._step()
+        if self._offload is not None:
+            self._offload.send(self._roster)
+
+    def _step(self) -> None:
         # Mostly all is as it was, at most with gradients at other addresses: one look tells.
         alone = self._alone
         if alone is not None and self._absent:
@@ -114,7 +130,7 @@ class LineUp:
 
     def _anew(self) -> bool:
         """The same, with everything asked anew; False if the rule's guard says: no step."""
-        grads: list[Any] = [p.grad for p in self._roster]
+        grads: list[Any] = [p.grad for p in self._acting]
         present = [g is not None for g in grads]
         if present != self._present:
             self._call_up(present)
@@ -169,7 +185,7 @@ class LineUp:
         members, where = [], []
         rule = self._programs.rule
         for i in self._at:
-            p, group = self._roster[i], self._group_of[i]
+            p, group = self._acting[i], self._group_of[i]
             held = self._held(i)
             shape = real(p.detach()).shape
             key = (id(group), shape)
@@ -187,7 +203,7 @@ class LineUp:
         for name in sorted({*where} - {"eager"}):
             here = [k for k, chosen in enumerate(where) if chosen == name]
             self._batches.append((Batch(engine(name), [members[k] for k in here]), here))
-        self._absent = [p for p, here in zip(self._roster, present, strict=True) if not here]
+        self._absent = [p for p, here in zip(self._acting, present, strict=True) if not here]
         only = len(self._batches) == 1 and not self._eager
         self._alone = self._batches[0][0] if only else None
         self._present = present
@@ -207,10 +223,15 @@ class LineUp:
         self._check_gradient(where[i], g)
 
     def _check_gradient(self, k: int, g: Tensor) -> None:
-        p = self._roster[self._at[k]]
+        self._check(self._at[k], self._acting[self._at[k]], g)
+
+    def _check_fetched(self, i: int, g: Tensor) -> None:
+        self._check(i, self._roster[i], g)
+
+    def _check(self, i: int, p: Tensor, g: Tensor) -> None:
         if g.layout is not torch.strided:
             raise ValueError(
-                f"{self.describe(self._at[k])}: its gradient is sparse ({g.layout}), which "
+                f"{self.describe(i)}: its gradient is sparse ({g.layout}), which "
                 f"{self._programs.rule.name} cannot take: make the layer with sparse=False"
             )
         for what, given, wanted in (
@@ -219,5 +240,5 @@ class LineUp:
             ("device", g.device, p.device),
         ):
             if given != wanted:
-                name = self.describe(self._at[k])
+                name = self.describe(i)
                 raise ValueError(f"{name}: its gradient has {what} {given}; allowed is {wanted}")

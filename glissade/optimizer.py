@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
@@ -15,7 +14,8 @@ from torch import Tensor
 from torch.autograd import profiler
 from torch.optim import optimizer as torch_optimizer
 
-from . import checks, curvature
+from . import checks, curvature, inputs
+from . import offload as offloading
 from .admission import admit, warn_if_idle
 from .backend import select
 from .backend.member import real
@@ -49,6 +49,8 @@ class Optimizer(torch.optim.Optimizer):
         stochastic_rounding: round parameters of bfloat16 so, too; without it to the nearest, and
             changes of less than a 500th of a parameter are lost.
         rounding_seed: of that noise, which is the same for any backend and number of threads.
+        offload: ``"cpu"`` keeps the state of parameters on a GPU in the cpu's memory, and takes the
+            steps there; those of half precision get `wrappers.master_weights`.
 
     Raises:
         ValueError: an empty or repeated parameter, a hyperparameter out of range, an unknown
@@ -77,6 +79,7 @@ class Optimizer(torch.optim.Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
         **unknown: NoReturn,
     ) -> None:
         if not isinstance(rule, Rule):
@@ -85,8 +88,14 @@ class Optimizer(torch.optim.Optimizer):
             known = [key for made in (type(self), Optimizer) for key in checks.named(made)]
             raise TypeError(checks.misplaced(type(self).__name__, unknown, known, rule))
         select.known(backend)
+        offloading.known(offload)
+        if offload is not None:
+            params = list(params)
+            rule = offloading.with_masters(rule, params)
         self.rule = rule
         self.backend = backend
+        self.offload = offload
+        self._offload = None if offload is None else offloading.Offload()
         self._programs = Programs(rule)
         self._line: LineUp | None = None  # taken anew by the next step
         self.curvature_cost = curvature.Cost()
@@ -132,6 +141,7 @@ class Optimizer(torch.optim.Optimizer):
             self.rule,
             {**self.defaults, **group},
             self.backend,
+            self.offload,
             f"of group {len(self.param_groups)}",
             {id(p) for g in self.param_groups for p in g["params"]},
         )
@@ -206,14 +216,14 @@ class Optimizer(torch.optim.Optimizer):
         if self._swapped:
             self._refuse_swapped("step()")
         if self.rule.inputs:
-            self._check_fed()
+            inputs.check_fed(self.rule, self.param_groups)
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         self._lined_up().step()
-        for name in self.rule.inputs:
-            self._grow_old(name)
+        if self.rule.inputs:
+            inputs.grow_old(self.rule, self.param_groups)
         return loss
 
     def _lined_up(self) -> LineUp:
@@ -227,7 +237,7 @@ class Optimizer(torch.optim.Optimizer):
             self._check_hyper(group)
         if not isinstance(self.state, States):
             self.state = States(self.state)
-        return LineUp(self._programs, self.backend, self.param_groups, self.state)
+        return LineUp(self._programs, self.backend, self.param_groups, self.state, self._offload)
 
     # Curvature
 
@@ -289,26 +299,6 @@ class Optimizer(torch.optim.Optimizer):
         self._lined_up().put(name, values)
         for group in self.param_groups:
             group[f"{name}_age"] = 0
-
-    def _check_fed(self) -> None:
-        for name in self.rule.inputs:
-            if any(group[f"{name}_age"] < 0 for group in self.param_groups):
-                raise RuntimeError(
-                    f"{self.rule.name} has been given no {name}: call "
-                    f"optimizer.update_{name}(closure) before the first step, and then every "
-                    f"{self.param_groups[0][self.rule.inputs[name]]} steps"
-                )
-
-    def _grow_old(self, name: str) -> None:
-        for group in self.param_groups:
-            group[f"{name}_age"] = age = group[f"{name}_age"] + 1
-            due = group[self.rule.inputs[name]]
-            if age % (2 * due) == 0:
-                warnings.warn(
-                    f"{self.rule.name}: no update_{name}() for {age} steps, it is due every {due}: "
-                    "the steps go by what was measured then",
-                    stacklevel=4,
-                )
 
     # State
 
@@ -374,7 +364,7 @@ class Optimizer(torch.optim.Optimizer):
     def __getstate__(self) -> dict[str, Any]:
         out = super().__getstate__()
         out["state"] = defaultdict(dict, {p: dict(s) for p, s in self.state.items()})
-        return {**out, "rule": self.rule, "backend": self.backend}
+        return {**out, "rule": self.rule, "backend": self.backend, "offload": self.offload}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -384,6 +374,8 @@ class Optimizer(torch.optim.Optimizer):
         if not hasattr(self, "_programs"):
             self._programs = Programs(self.rule)
         self._line = None
+        self.offload = getattr(self, "offload", None)
+        self._offload = None if self.offload is None else offloading.Offload()
 
 
 @torch.no_grad()

@@ -28,6 +28,7 @@ class SGD(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class SGDW(Optimizer):
@@ -51,6 +52,7 @@ class SGDW(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class Adagrad(Optimizer):
@@ -74,6 +76,7 @@ class Adagrad(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class RMSprop(Optimizer):
@@ -99,6 +102,7 @@ class RMSprop(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class Adam(Optimizer):
@@ -122,6 +126,7 @@ class Adam(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class AdamW(Optimizer):
@@ -145,6 +150,7 @@ class AdamW(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class Lion(Optimizer):
@@ -165,6 +171,7 @@ class Lion(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class RAdam(Optimizer):
@@ -187,6 +194,7 @@ class RAdam(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class Adadelta(Optimizer):
@@ -208,6 +216,7 @@ class Adadelta(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class Adamax(Optimizer):
@@ -230,6 +239,7 @@ class Adamax(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class NAdam(Optimizer):
@@ -253,6 +263,7 @@ class NAdam(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class AMSGrad(Optimizer):
@@ -276,6 +287,7 @@ class AMSGrad(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class AdaBelief(Optimizer):
@@ -297,6 +309,7 @@ class AdaBelief(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class AdaBound(Optimizer):
@@ -321,6 +334,7 @@ class AdaBound(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class AMSBound(Optimizer):
@@ -345,6 +359,7 @@ class AMSBound(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class AdaMod(Optimizer):
@@ -368,6 +383,7 @@ class AdaMod(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class DiffGrad(Optimizer):
@@ -390,6 +406,7 @@ class DiffGrad(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class Signum(Optimizer):
@@ -410,6 +427,7 @@ class Signum(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class LARS(Optimizer):
@@ -433,6 +451,7 @@ class LARS(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class LAMB(Optimizer):
@@ -455,6 +474,7 @@ class LAMB(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class Adafactor(Optimizer):
@@ -478,6 +498,7 @@ class Adafactor(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class FactoredAdam(Optimizer):
@@ -499,6 +520,7 @@ class FactoredAdam(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class Sophia(Optimizer):
@@ -526,6 +548,7 @@ class Sophia(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class AdagradFull(Optimizer):
@@ -549,6 +572,7 @@ class AdagradFull(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class Yogi(Optimizer):
@@ -571,6 +595,7 @@ class Yogi(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class ADOPT(Optimizer):
@@ -592,6 +617,7 @@ class ADOPT(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class Ranger(Optimizer):
@@ -616,6 +642,7 @@ class Ranger(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class Ralamb(Optimizer):
@@ -638,6 +665,7 @@ class Ralamb(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
 
 class RangerLARS(Optimizer):
@@ -662,4 +690,5 @@ class RangerLARS(Optimizer):
         state_dtype: Any = None,
         stochastic_rounding: bool = False,
         rounding_seed: int = 0,
+        offload: str | None = None,
     ) -> None: ...
