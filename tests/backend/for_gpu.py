@@ -17,6 +17,8 @@ from glissade.program import Program, Programs
 
 HOPPER = GPUTarget("cuda", 90, 32)
 TYPES = {"tensors": "*i64", "chunks": "*i64", "partials": "*fp64", "ALIGNED": "constexpr"}
+TYPES["GUARDED"] = "constexpr"
+
 WAYS = [("float32", None), ("bfloat16", "int8"), ("float16", "bfloat16"), ("float64", None)]
 
 
@@ -33,17 +35,18 @@ def programs(names: Sequence[str]) -> Iterator[tuple[str, str, str | None, Progr
 
 
 def main(names: Sequence[str]) -> None:
-    known: set[str] = set()
+    known: set[Any] = set()
     for name, dtype, low, program in programs(names):
         count, wide = 0, 0
         for kernel in compile_plans((plan, dtype) for plan in program.plans):
             for stage in kernel.stages:
-                if stage.run.src in known:
+                if stage.run in known:
                     continue
-                known.add(stage.run.src)
-                source = ASTSource(stage.run, TYPES, {"ALIGNED": True})
-                how = {"num_warps": WARPS, "enable_fp_fusion": False}
-                made = triton.compile(source, target=HOPPER, options=how)
+                known.add(stage.run)
+                for guarded in (True, False):
+                    source = ASTSource(stage.run, TYPES, {"ALIGNED": True, "GUARDED": guarded})
+                    how = {"num_warps": WARPS, "enable_fp_fusion": False}
+                    made = triton.compile(source, target=HOPPER, options=how)
                 count, wide = count + 1, wide + made.asm["ptx"].count("ld.global.v4")
         print(f"{name} {dtype} {low}: {count} kernels, {wide} wide loads", flush=True)
 

@@ -21,7 +21,8 @@ from .source import Scope, Source
 
 BLOCK = 2048  # elements of a chunk of a flat plan, and numbers at a time of a finish
 ROWS, COLUMNS = 8, 256  # of a tile
-PARAMS = "tensors, chunks, partials, ALIGNED: tl.constexpr"
+PARAMS = "tensors, chunks, partials, ALIGNED: tl.constexpr, GUARDED: tl.constexpr"
+FLAGS = "ALIGNED: tl.constexpr, GUARDED: tl.constexpr"
 ZERO = "tl.full((), 0.0, tl.float64)"
 
 
@@ -60,7 +61,7 @@ class Passing(Source):
     """One pass over one chunk: load, compute, store, add up."""
 
     def __init__(self, name: str, layout: Layout, dtype: str) -> None:
-        params = "row, chunk, lo, hi, piece, partials, ALIGNED: tl.constexpr, EVEN: tl.constexpr"
+        params = f"row, chunk, lo, hi, piece, partials, {FLAGS}, EVEN: tl.constexpr"
         super().__init__(f"{name}_chunk", layout, dtype, params)
         self.stage = name
 
@@ -70,17 +71,16 @@ class Passing(Source):
         flat = self.layout.plan.flat
         (self._run if flat else self._tiles)(work)
         even = f"hi - lo == {BLOCK}" if flat else f"tl.load(row + {at.C}) % 16 == 0"
-        call = f"{self.name}(row, chunk, lo, hi, piece, partials, ALIGNED"
-        lines = [
+        call = f"{self.name}(row, chunk, lo, hi, piece, partials, ALIGNED, GUARDED"
+        return self.text + kernel(self.stage, [
             "chunk = tl.program_id(0).to(tl.int64)",
             f"entry = chunks + chunk * {at.CHUNK_WORDS}",
             f"row = tensors + tl.load(entry) * {self.layout.words}",
+            *self.guard,
             f"lo = tl.multiple_of(tl.load(entry + {at.CHUNK_LO}), {BLOCK if flat else 1})",
             f"hi, piece = tl.load(entry + {at.CHUNK_HI}), tl.load(entry + {at.CHUNK_PIECE})",
             f"if {even}:\n        {call}, True)\n    else:\n        {call}, False)",
-        ]
-        kernel = "".join(f"    {line}\n" for line in lines)
-        return f"{self.text}\n\n@triton.jit\ndef {self.stage}({PARAMS}):\n{kernel}"
+        ])  # fmt: skip
 
     def _run(self, work: Pass) -> None:
         """A run of elements."""
@@ -180,10 +180,10 @@ class Finishing(Source):
     """Between passes: complete the sums of a tensor and compute what is smaller than it."""
 
     def __init__(self, name: str, layout: Layout, dtype: str) -> None:
-        super().__init__(name, layout, dtype, PARAMS)
+        super().__init__(f"{name}_tensor", layout, dtype, f"row, partials, {FLAGS}")
+        self.stage = name
 
     def emit(self, values: Sequence[Node], stores: Mapping[str, Node]) -> str:
-        self.line(f"row = tensors + tl.program_id(0).to(tl.int64) * {self.layout.words}")
         for n in values:
             if n.kind is Kind.TENSOR:
                 self._scalar(n)
@@ -196,7 +196,11 @@ class Finishing(Source):
                 self._keep(n)
         for name, n in stores.items():
             self._new_state(name, n)
-        return self.text
+        return self.text + kernel(self.stage, [
+            f"row = tensors + tl.program_id(0).to(tl.int64) * {self.layout.words}",
+            *self.guard,
+            f"{self.name}(row, partials, ALIGNED, GUARDED)",
+        ])  # fmt: skip
 
     def _scalar(self, n: Node) -> None:
         if n.op == "count":
@@ -330,6 +334,13 @@ class _Over:
 
     def __exit__(self, *what: object) -> None:
         self.loop.__exit__(None, None, None)
+
+
+def kernel(name: str, lines: Iterable[str]) -> str:
+    """The function that is launched."""
+    return "\n".join(
+        ["", "", f"@triton.jit\ndef {name}({PARAMS}):", *(f"    {x}" for x in lines), ""]
+    )
 
 
 def _wide(n: Node, x: str) -> str:

@@ -71,9 +71,14 @@ class Source:
         """The function."""
         return "\n".join([*self.head, *self.lines, ""])
 
+    @property
+    def indent(self) -> str:
+        """The blanks before a line."""
+        return "    " * self._depth
+
     def line(self, text: str) -> None:
         """Write a line here."""
-        self.lines.append("    " * self._depth + text)
+        self.lines.append(self.indent + text)
 
     def once(self, text: str) -> None:
         """Write a line before the outermost loop that is being written."""
@@ -103,6 +108,12 @@ class Source:
         self._depth -= 1
         if outermost:
             self._hoist = None
+
+    @property
+    def guard(self) -> list[str]:
+        """The lines of a kernel that end it where a tensor does not take this leaf."""
+        here = f"tl.load(row + {at.HOST}).to(tl.pointer_type(tl.float64)) + {active(self.layout)}"
+        return ["if GUARDED:", f"    if tl.load({here}) == 0:", "        return"]
 
     # The table
 
@@ -227,7 +238,11 @@ class Source:
         code = CODES.get(self.layout.plan.storage.get(name, ""))
         if code is None:
             same = self.type_of_values(name) == self.work
-            return self.new(load if same else f"{load}.to({self.work})", local(name))
+            found = self.new(load if same else f"{load}.to({self.work})", local(name))
+            if node.op == "g":
+                scale = f"tl.load({self.column(at.HOST, 'numbers')} + {unscale(self.layout)})"
+                self.line(f"if GUARDED:\n{self.indent}    g = g * {scale}.to({self.work})")
+            return found
         unit = f"tl.load({self.state(scale_name(name))} + {index} // {EACH}, mask={mask}, other=0)"
         return self.new(f"f.decode({load}, {unit}, {code.offset!r}, {code.first})", local(name))
 
@@ -288,6 +303,16 @@ class Source:
             text = f"tl.where({', '.join(args)})"
             return text if node.bool_ else f"{text}.to({dtype})"
         return f"{CALLS[node.op]}({', '.join(args)})"
+
+
+def active(layout: Layout) -> int:
+    """The slot that says whether a tensor takes this leaf, where that is decided on the device."""
+    return len(layout.hosts)
+
+
+def unscale(layout: Layout) -> int:
+    """The slot of what gradients are multiplied by there."""
+    return len(layout.hosts) + 1
 
 
 def local(name: str) -> str:

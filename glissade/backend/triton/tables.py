@@ -30,6 +30,7 @@ class Table(tables.Table):
     """
 
     kernel: Kernel
+    guarded = False  # whether numbers, and whether there is a step, come from the device
 
     def __init__(
         self, plan: Plan, kernel: Kernel, items: Sequence[Item], buckets: int, dtype: torch.dtype
@@ -84,7 +85,7 @@ class Table(tables.Table):
                 if programs:
                     stage.run[(programs,)](
                         self._sent_tensors, self._sent_chunks, self.partials, self._aligned,
-                        num_warps=WARPS, enable_fp_fusion=False,
+                        self.guarded, num_warps=WARPS, enable_fp_fusion=False,
                     )  # fmt: skip
 
     def _send_pointers(self) -> None:
