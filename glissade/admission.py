@@ -81,19 +81,21 @@ def _fits(p: Tensor, what: str, rule: Rule, hyper: Mapping[str, Any], backend: s
         raise ValueError(
             f"{rule.name} keeps matrices of its own: leave state_dtype and stochastic_rounding out"
         )
-    if rule.matrix and backend == "cpu":
+    if rule.matrix and backend not in (None, "eager"):
         raise ValueError(
-            f"backend='cpu' cannot run {rule.name}, whose matrices are torch's own: leave backend "
-            "out"
+            f"backend={backend!r} cannot run {rule.name}, whose matrices are torch's own: leave "
+            "backend out"
         )
     if low and compute_dtype(p.dtype) != torch.float32:
         raise ValueError(
             f"state_dtype={hyper['state_dtype']!r}, but {what}, has dtype {p.dtype}: leave "
             "state_dtype out"
         )
-    select.choose(p, backend, bool(hyper["differentiable"]), what.__str__)
-    if hyper["capturable"] and p.device.type == "cpu":
-        raise ValueError(f"capturable=True, but {what}, is on the cpu: leave capturable out")
+    eager_only = rule.matrix or bool(hyper["differentiable"])
+    chosen = select.choose(p, backend, eager_only, what.__str__)
+    if hyper["capturable"] and chosen != "triton":
+        where = "on the cpu" if p.device.type == "cpu" else "run by torch's own operations"
+        raise ValueError(f"capturable=True, but {what}, is {where}: leave capturable out")
 
 
 def warn_if_idle(rule: Rule, groups: Sequence[Mapping[str, Any]]) -> None:

@@ -26,7 +26,7 @@ from .program import Program, Programs
 Group = dict[str, Any]
 
 
-CHOICES = ("maximize", "differentiable", "state_dtype", "stochastic_rounding")
+CHOICES = ("maximize", "capturable", "differentiable", "state_dtype", "stochastic_rounding")
 
 
 @dataclass(slots=True)
@@ -75,12 +75,13 @@ class LineUp:
             if p in state:
                 held = ParamState(state, state[p])
                 counts[i] = int(held.get("step", 1 if held else 0))
-                dict.__setitem__(held, "step", steps[i])
+                dict.__setitem__(held, "step", self._step_of(i, held.get("step")))
                 dict.__setitem__(state, p, held)
         self._present: list[bool] = []
         self._batches: list[tuple[Batch, list[int]]] = []  # with the places of those present
         self._absent: list[Tensor] = []
         self._alone: Batch | None = None  # if it runs all that are present
+        self._amp: tuple[Tensor, Tensor | None] | None = None
         self._state, state.stale = state, False
 
     def stale(self, groups: Sequence[Group], state: Any) -> bool:
@@ -107,6 +108,13 @@ class LineUp:
         self._programs.rule.check(changed)
         was.choices = choices
         return True
+
+    def scaled(self, amp: tuple[Tensor, Tensor | None] | None) -> None:
+        """What torch's GradScaler says of the step that comes, to those who can take it."""
+        self._amp = amp
+        for batch, _ in self._batches:
+            for lane in batch.lanes:
+                lane.amp = amp
 
     def step(self) -> None:
         """One step of every parameter that has a gradient; nothing is changed if this raises."""
@@ -158,11 +166,20 @@ class LineUp:
             else:
                 dict.__setitem__(state, name, real(value).to(compute_dtype(p.dtype)))
 
+    def _step_of(self, i: int, have: Any = None) -> Tensor:
+        """What counts a parameter's steps: a place in our array, or where the parameter is, if the
+        device counts."""
+        if not self._group_of[i]["capturable"]:
+            return self._steps[i]
+        new = torch.tensor(self._counts[i], dtype=torch.int64, device=self._roster[i].device)
+        same = isinstance(have, Tensor) and (have.dtype, have.device) == (new.dtype, new.device)
+        return have if same else new
+
     def _held(self, i: int) -> dict[str, Any]:
         """The state of a parameter, made if there is none."""
         p, state = self._roster[i], self._state
         if p not in state:
-            dict.__setitem__(state, p, ParamState(state, {"step": self._steps[i]}))
+            dict.__setitem__(state, p, ParamState(state, {"step": self._step_of(i)}))
         return state[p]  # type: ignore[no-any-return]
 
     # Stepping, asking everything anew
@@ -207,6 +224,7 @@ class LineUp:
         only = len(self._batches) == 1 and not self._eager
         self._alone = self._batches[0][0] if only else None
         self._present = present
+        self.scaled(self._amp)
 
     # Gradients that cannot be
 

@@ -65,6 +65,8 @@ class Optimizer(torch.optim.Optimizer):
     >>> opt.step()
     """
 
+    _step_supports_amp_scaling = False  # torch's GradScaler asks
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -151,11 +153,17 @@ class Optimizer(torch.optim.Optimizer):
         group["state_dtype"] = copy.copy(group["state_dtype"])
         try:
             for shape in {real(p.detach()).shape for p in params if not self.rule.matrix}:
-                self._programs.of(group, shape)
+                program = self._programs.of(group, shape)
+                if group["capturable"] and program.totals:
+                    raise ValueError(
+                        f"capturable=True, but {self.rule.name} takes totals over all tensors, "
+                        "which the host adds up: leave capturable out"
+                    )
         except BaseException:
             self.param_groups.pop()
             raise
         self._line = None
+        self._step_supports_amp_scaling = all(g["capturable"] for g in self.param_groups)
 
     def _check_hyper(self, group: Mapping[str, Any]) -> None:
         """Raise if a hyperparameter has a value that cannot be."""
@@ -221,7 +229,11 @@ class Optimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self._lined_up().step()
+        line = self._lined_up()
+        if self._step_supports_amp_scaling:
+            found = getattr(self, "found_inf", None)
+            line.scaled(None if found is None else (found, getattr(self, "grad_scale", None)))
+        line.step()
         if self.rule.inputs:
             inputs.grow_old(self.rule, self.param_groups)
         return loss

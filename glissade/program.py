@@ -60,6 +60,11 @@ class Program:
         do for all of a parameter, its gradient and its state."""
         return all(p.flat for p in self.plans)
 
+    @property
+    def totals(self) -> bool:
+        """Whether the rule takes totals over all tensors."""
+        return any(p.breaks for p in self.plans)
+
     def reads(self, key: str) -> bool:
         """Whether any leaf or condition depends on the hyperparameter `key`."""
         for leaf in self.trace.leaves:

@@ -26,6 +26,7 @@ class Engine:
     name: str
     compile: Callable[[Iterable[tuple[Plan, str]]], list[Any]]
     table: type[Table]
+    captured: Callable[..., Lane] | None = None  # of groups that are `capturable`
 
 
 @dataclass
@@ -86,6 +87,9 @@ class Lane:
         self.dtype = dtype
         self._work: dict[tuple[int, tuple[int, ...]], Work] = {}
         self._usual: Work | None = None  # what ran last
+        # Of torch's GradScaler, where the device decides: found_inf, and the scale if it is not
+        # taken out of the gradients yet.
+        self.amp: tuple[Tensor, Tensor | None] | None = None
         self._held: list[Tensor] = []  # every state in a table,
         self._held_at: list[int] = []  # and its address
 
@@ -137,6 +141,10 @@ class Lane:
 
     def _build(self, leaf: int, which: tuple[int, ...]) -> Table:
         plan, kernel = self.program.plans[leaf], self.kernel(leaf)
+        return self.engine.table(plan, kernel, self.items(plan, which), len(which), self.dtype)
+
+    def items(self, plan: Plan, which: tuple[int, ...]) -> list[Item]:
+        """The tensors of some buckets, for a table."""
         items = []
         for place, i in enumerate(which):
             for index in self.buckets[i].members:
@@ -152,7 +160,7 @@ class Lane:
                 self._held_at += map(Tensor.data_ptr, states)
                 asked = (param, state["step"])
                 items.append(Item(tuple(param.shape), place, states, index, asked))
-        return self.engine.table(plan, kernel, items, len(which), self.dtype)
+        return items
 
 
 def prepare(wanted: Iterable[tuple[Lane, int]]) -> None:
@@ -257,13 +265,18 @@ class Batch:
 def _lanes(engine: Engine, members: list[Member]) -> list[Lane]:
     lanes: dict[Any, dict[Any, Bucket]] = {}
     for i, m in enumerate(members):
-        buckets = lanes.setdefault((id(m.program), m.param.dtype, m.param.device), {})
-        bucket = buckets.setdefault((id(m.group), m.t), Bucket(m.group, m.t, []))
+        captured = bool(m.group["capturable"])
+        key = (id(m.program), m.param.dtype, m.param.device, captured)
+        t = 0 if captured else m.t  # there the device counts, for each tensor
+        buckets = lanes.setdefault(key, {})
+        bucket = buckets.setdefault((id(m.group), t), Bucket(m.group, t, []))
         bucket.members.append(i)
     made = []
-    for buckets in lanes.values():
+    for (_, dtype, _, captured), buckets in lanes.items():
         some = list(buckets.values())
-        first = members[some[0].members[0]]
-        assert first.program is not None  # a matrix rule's is not the cpu backend's
-        made.append(Lane(engine, first.program, first.param.dtype, some, members))
+        program = members[some[0].members[0]].program
+        assert program is not None  # a matrix rule's is not compiled
+        lane = engine.captured if captured else Lane
+        assert lane is not None
+        made.append(lane(engine, program, dtype, some, members))
     return made

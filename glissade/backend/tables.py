@@ -59,6 +59,8 @@ class Item:
 class Table:
     """Everything one call of a kernel reads, for tensors that take the same plan."""
 
+    extra = 0  # numbers beside the host's
+
     def __init__(
         self, plan: Plan, kernel: Any, items: Sequence[Item], buckets: int, dtype: torch.dtype
     ) -> None:
@@ -67,7 +69,7 @@ class Table:
         self.layout = layout = Layout(plan)
         self.order = [item.index for item in items]
         self.elements = sum(math.prod(item.shape) for item in items)
-        count = max(1, len(layout.hosts))
+        count = max(1, len(layout.hosts)) + self.extra
         self.numbers = np.zeros((buckets, count))  # what the host computes, per bucket
         self._pack = struct.Struct(f"{len(plan.hosts)}d").pack_into
         self._places = [row.data for row in self.numbers]

@@ -11,7 +11,9 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from glissade import registry
-from glissade.backend.triton.compile import compile_plans
+from glissade.backend.triton.begin import Begin
+from glissade.backend.triton.compile import compile_plans, function
+from glissade.backend.triton.emit import Text
 from glissade.backend.triton.tables import WARPS
 from glissade.program import Program, Programs
 
@@ -38,6 +40,11 @@ def main(names: Sequence[str]) -> None:
     known: set[Any] = set()
     for name, dtype, low, program in programs(names):
         count, wide = 0, 0
+        begin = function(Text("begin", Begin(program).source, per_chunk=False))
+        triton.compile(
+            ASTSource(begin, {"rows": "*i64", "amp": "*fp64"}), target=HOPPER,
+            options={"num_warps": 1, "enable_fp_fusion": False},
+        )  # fmt: skip
         for kernel in compile_plans((plan, dtype) for plan in program.plans):
             for stage in kernel.stages:
                 if stage.run in known:

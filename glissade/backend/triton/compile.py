@@ -44,12 +44,13 @@ def compile_plans(wanted: Iterable[tuple[Plan, str]]) -> list[Kernel]:
         texts = [text for segment in segments for text in segment]
         ends = list(itertools.accumulate(map(len, segments), initial=0))
         cuts = tuple(slice(lo, hi) for lo, hi in itertools.pairwise(ends))
-        stages = tuple(Stage(_function(text), text.per_chunk) for text in texts)
+        stages = tuple(Stage(function(text), text.per_chunk) for text in texts)
         kernels.append(Kernel(stages, cuts, module(texts)))
     return kernels
 
 
-def _function(text: Text) -> Any:
+def function(text: Text) -> Any:
+    """The last function of a text, made once."""
     if text.body not in _known:
         # Triton asks inspect for a function's source, which finds it among the lines of linecache.
         name = f"<glissade {text.name} {len(_known)}>"

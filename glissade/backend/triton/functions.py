@@ -8,10 +8,11 @@ import triton
 import triton.language as tl
 
 from ...blocks import LEAST, SHIFT
-from ...storage import FIRST, HIGH_SHIFT, LOW_SHIFT, SPREAD
+from ...storage import FIRST, HIGH_SHIFT, LOW_SHIFT, SECOND, SPREAD
 from ..select import interpreted
 
 _SPREAD, _FIRST = tl.constexpr(SPREAD), tl.constexpr(FIRST)
+_SECOND = tl.constexpr(SECOND)
 _LOW, _HIGH = tl.constexpr(LOW_SHIFT), tl.constexpr(HIGH_SHIFT)
 _SHIFT, _LEAST = tl.constexpr(SHIFT), tl.constexpr(LEAST)
 _CODE, _WHOLE = tl.constexpr(1 << SHIFT), tl.constexpr(-1 << SHIFT)
@@ -59,6 +60,20 @@ def power(x, y):
 def modulo(x, y):
     """x % y, with the sign of y, as Python's."""
     return x - tl.floor(x / y) * y
+
+
+@triton.jit
+def _mixed(x):
+    x = x & 0xFFFFFFFF
+    x = ((x ^ (x >> 16)) * _FIRST) & 0xFFFFFFFF
+    x = ((x ^ (x >> 13)) * _SECOND) & 0xFFFFFFFF
+    return x ^ (x >> 16)
+
+
+@triton.jit
+def key(number, t, seed):
+    """What the noise of a step begins with: see `glissade.storage`."""
+    return _mixed(_mixed(_mixed(seed.to(tl.int64)) * _SPREAD + t) * _SPREAD + number)
 
 
 @triton.jit

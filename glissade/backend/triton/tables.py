@@ -76,10 +76,11 @@ class Table(tables.Table):
     def run(self, segment: int = 0) -> None:
         """Launch what lies between two breaks."""
         assert self._sent_numbers is not None
-        with self._here():
+        with self.here():
             if segment == 0:
                 self._send_pointers()
-            self._sent_numbers.copy_(torch.from_numpy(self.numbers), non_blocking=True)
+            if not self.guarded:
+                self._sent_numbers.copy_(torch.from_numpy(self.numbers), non_blocking=True)
             for stage in self.kernel.stages[self.kernel.segments[segment]]:
                 programs = len(self.chunks) if stage.per_chunk else len(self.tensors)
                 if programs:
@@ -96,7 +97,7 @@ class Table(tables.Table):
             self._aligned = self._states_aligned and not (pointers % ALIGNMENT).any()
 
     @contextlib.contextmanager
-    def _here(self) -> Any:
+    def here(self) -> Any:
         """On the tensors' device; in the interpreter NumPy must not warn of what rules may do."""
         if interpreted():
             with np.errstate(all="ignore"):
