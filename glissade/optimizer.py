@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
-from torch.autograd import profiler
-from torch.optim import optimizer as torch_optimizer
 
 from . import checks, curvature, inputs
 from . import offload as offloading
 from .admission import admit, warn_if_idle
 from .backend import select
 from .backend.member import real
+from .base import Base
 from .checkpoint import States, prepared, restored
 from .lineup import LineUp
 from .program import Programs
 from .rule import Rule
 
 
-class Optimizer(torch.optim.Optimizer):
+class Optimizer(Base):
     """Runs `rule` on parameters: each step is as few passes over memory as the rule allows.
 
     Args:
@@ -175,50 +173,6 @@ class Optimizer(torch.optim.Optimizer):
         checks.hyperparameter("rounding_seed", seed, 0)
 
     # Stepping
-
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step for every parameter with a gradient; returns the closure's loss, if any.
-
-        Raises:
-            ValueError: a gradient that is sparse, or of another shape, dtype or device.
-        """
-        if (
-            self._optimizer_step_pre_hooks
-            or self._optimizer_step_post_hooks
-            or torch_optimizer._global_optimizer_pre_hooks
-            or torch_optimizer._global_optimizer_post_hooks
-            or profiler._is_profiler_enabled
-        ):
-            return self._hooked_step(closure)
-        return self._step(closure)
-
-    # torch wraps `step` in a profiler record and a look for hooks that cost more than a small
-    # model's whole step here. This says that it is done; _hooked_step does it when there is need.
-    step.hooked = True  # type: ignore[attr-defined]
-
-    def _hooked_step(self, closure: Callable[[], Any] | None) -> Any:
-        args: tuple[Any, ...] = (self,) if closure is None else (self, closure)
-        kwargs: dict[str, Any] = {}
-        with profiler.record_function(f"Optimizer.step#{type(self).__name__}.step"):
-            for hook in itertools.chain(
-                torch_optimizer._global_optimizer_pre_hooks.values(),
-                self._optimizer_step_pre_hooks.values(),
-            ):
-                result = hook(self, args, kwargs)
-                if result is not None:
-                    if not isinstance(result, tuple) or len(result) != 2:
-                        raise RuntimeError(
-                            f"a step pre-hook returned {result!r}; allowed is None or "
-                            "(args, kwargs)"
-                        )
-                    args, kwargs = result
-            out = self._step(*args[1:], **kwargs)
-            for hook in itertools.chain(
-                self._optimizer_step_post_hooks.values(),
-                torch_optimizer._global_optimizer_post_hooks.values(),
-            ):
-                hook(self, args, kwargs)
-            return out
 
     def _step(self, closure: Callable[[], Any] | None = None) -> Any:
         if self._swapped:

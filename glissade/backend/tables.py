@@ -9,7 +9,7 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,11 @@ import torch
 from ..graph import Kind
 from ..plan import Break, Plan
 from . import layout as at
-from .cpu import look
 from .layout import Layout
 from .member import compute_dtype
+
+if TYPE_CHECKING:
+    from .cpu import look
 
 Chunk = tuple[int, int, int, int]  # as `layout` has it
 Words = npt.NDArray[np.int64]
@@ -137,6 +139,8 @@ class Table:
 
     def _introduce(self, items: Sequence[Item], dtype: torch.dtype) -> look.Native | None:
         """Fill in what `look` asks; None where it cannot."""
+        from .cpu import look  # and with it LLVM: a tenth of a second
+
         native = look.native()
         asked = [x.asked for x in items if x.asked is not None]
         if native is None or not asked or asked[0][0].device.type not in look.DEVICES:
