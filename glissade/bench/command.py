@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import torch
 import typer
-from rich.console import Console
 
-from glissade import registry
-from glissade.bench import compiling, run, table
-from glissade.bench.compiling import Compiling
-from glissade.bench.goals import Goal, goals
-from glissade.bench.machine import Bystanders, Machine, machine
-from glissade.bench.run import Case, Settings
-from glissade.bench.shapes import MODELS
-from glissade.checks import nearest
-from glissade.storage import LOWER
+from glissade.bench import compiling, options, record, run, show, start
+from glissade.bench.compare import compare
+from glissade.bench.machine import Bystanders, machine
+from glissade.bench.options import COMPILING, SECTIONS, STARTING
+from glissade.bench.record import Record
+from glissade.bench.settings import DTYPES, STATE_DTYPES, Settings
+from glissade.commands import fail
 
-SCHEMA = 1
-COMPILING = "compile"  # a section of its own beside the models
-SECTIONS = (*MODELS, COMPILING)
-DTYPES = ("float32", "bfloat16", "float16")
-QUICK_ROUNDS, QUICK_SECONDS = 3, 0.02
+SLOWER = 3  # exit code
 
 
 def bench(
+    context: typer.Context,
     optimizers: Annotated[
         str | None,
         typer.Option(
@@ -41,205 +30,167 @@ def bench(
         ),
     ] = None,
     shapes: Annotated[
-        str, typer.Option(help="Which models; `compile` is the time that compiling takes.")
+        str,
+        typer.Option(
+            help="Which models; `compile` is the time that compiling takes, `start` that of the "
+            "import and of a fresh process's first step."
+        ),
     ] = ",".join(SECTIONS),
     quick: Annotated[
         bool,
         typer.Option(
             "--quick",
-            help="Under a minute: 3 short rounds; on gpt2 and many only adamw, lamb, adafactor.",
+            help="About a minute: 3 short rounds; on gpt2 and many only adamw, lamb, adafactor.",
         ),
     ] = False,
     all_: Annotated[
         bool,
-        typer.Option("--all", help="Every rule on gpt2, held against its own floor alone."),
+        typer.Option(
+            "--all",
+            help="Every rule on gpt2 against its own floor, and what else the project's goals "
+            "need: adamw beside torch, on every model and in every precision; compile; start.",
+        ),
     ] = False,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write everything here as well.")
+    peers: Annotated[
+        str | None,
+        typer.Option(
+            help="Other libraries beside ours: torch, optax, pytorch_optimizer, timm, "
+            "bitsandbytes, with commas; all that are installed, or none  [default: torch; with "
+            "--all none]"
+        ),
     ] = None,
     compile_: Annotated[
         bool,
         typer.Option("--compile", help="torch.compile too: a minute a rule, and a C++ compiler."),
     ] = False,
     dtype: Annotated[
-        str, typer.Option(metavar="TYPE", help=f"Of parameters and gradients: {', '.join(DTYPES)}.")
-    ] = Settings.dtype,
+        str,
+        typer.Option(
+            metavar="TYPE[,TYPE]", help=f"Of parameters and gradients: {', '.join(DTYPES)}, or all."
+        ),
+    ] = DTYPES[0],
     state_dtype: Annotated[
-        str | None,
-        typer.Option("--state-dtype", metavar="TYPE", help="Of our states: bfloat16."),
-    ] = None,
+        str,
+        typer.Option(
+            "--state-dtype",
+            metavar="TYPE[,TYPE]",
+            help=f"Of our states, each with each dtype: {', '.join(STATE_DTYPES)}, or all.",
+        ),
+    ] = STATE_DTYPES[0],
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads  [default: as many as torch takes]")
     ] = None,
     repeat: Annotated[
         int | None, typer.Option(min=1, help="Rounds in which everything has its turn.")
     ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write everything here as well.")
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Draw every rule's share of its floor."),
+    ] = None,
+    compare_: Annotated[
+        Path | None,
+        typer.Option(
+            "--compare",
+            metavar="OLD.json",
+            help=f"Show an older run beside this one; exit code {SLOWER} if a rule has become "
+            "slower beside its floor.",
+        ),
+    ] = None,
+    from_: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FILE.json",
+            help="Time nothing: take the figures of this file, for --compare and --picture.",
+        ),
+    ] = None,
 ) -> None:
-    """Time every rule's step, beside torch's optimizers and beside what memory allows.
+    """Time every rule's step, beside other libraries and beside what memory allows.
 
     A rule whose kernel disagrees with its float64 reference is not timed.
     """
-    settings = Settings(
-        optimizers=_known(optimizers, registry.names(), "optimizer"),
-        shapes=("gpt2",) if all_ else _known(shapes, SECTIONS, "shape"),
-        rounds=repeat or (QUICK_ROUNDS if quick else Settings.rounds),
-        seconds=QUICK_SECONDS if quick else Settings.seconds,
-        patience=1 if quick else Settings.patience,
-        quick=quick and not all_,
-        compile=compile_,
-        alone=all_,
-        dtype=_known(dtype, DTYPES, "dtype")[0],
-        state_dtype=state_dtype and _known(state_dtype, tuple(LOWER), "state dtype")[0],
-    )
-    if json_file is not None and not json_file.resolve().parent.is_dir():
-        _fail(f"--json {json_file}: there is no folder {json_file.resolve().parent}", 2)
-    if json_file is not None and json_file.is_dir():
-        _fail(f"--json {json_file} is a folder: name a file", 2)
+    try:
+        options.check_files(json_file, picture)
+        if from_ is not None:
+            options.check_no_run(context)
+        old = None if compare_ is None else record.read(compare_)
+        new = None if from_ is None else record.read(from_)
+        settings = options.settings(
+            optimizers, shapes, quick, all_, peers, compile_, dtype, state_dtype, repeat
+        )
+    except ValueError as error:
+        fail("bench", str(error), 2)
+    screen = show.Screen()
+    if new is None:
+        new = _measured(screen, settings, threads)
+    else:
+        screen.say(f"{new.machine}\n{new.started}")
+        for shape in dict.fromkeys(case.shape for case in new.cases):
+            screen.cases([case for case in new.cases if case.shape == shape])
+    screen.rest(new)
+    if json_file is not None:
+        record.write(json_file, new)
+        screen.say(f"Written: {json_file}")
+    if picture is not None:
+        _draw(screen, picture, new)
+    slower = False
+    if old is not None:
+        comparison = compare(old, new)
+        screen.comparison(comparison)
+        slower = bool(comparison.regressions)
+    if any(case.error.startswith("parity") for case in new.cases):
+        raise typer.Exit(1)
+    if slower:
+        raise typer.Exit(SLOWER)
+
+
+def _measured(screen: show.Screen, settings: Settings, threads: int | None) -> Record:
+    """A run on so many threads; it ends the program if it is interrupted."""
     before = torch.get_num_threads()
     try:
         if threads is not None:
             torch.set_num_threads(threads)
-        failed = _run(settings, json_file)
+        with show.progress() as tell:
+            return _run(screen, settings, tell)
     except KeyboardInterrupt:
-        _fail("interrupted; nothing was written", 130)
+        fail("bench", "interrupted; nothing was written", 130)
+    except start.StartError as error:
+        fail("bench", str(error), 1)
     finally:
         torch.set_num_threads(before)
-    if failed:
-        raise typer.Exit(1)
 
 
-def _run(settings: Settings, json_file: Path | None) -> bool:
-    """Measure, show, write; whether a rule failed its parity check."""
-    out = Console()
-    if not out.is_terminal:
-        out = Console(width=140)
-    bystanders = Bystanders()
-    started, stamp = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    here = machine()
-    _say(out, str(here))
+def _run(screen: show.Screen, settings: Settings, tell: Callable[[str], None]) -> Record:
+    """Measure, and show the models' tables as they come."""
+    bystanders, clock = Bystanders(), time.monotonic()
+    found = Record(machine(), settings, started=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+    screen.say(str(found.machine))
     turns = f"{settings.rounds} rounds, turns of {settings.seconds:g} s or a step"
-    _say(out, turns + (", few rules on the large models" if settings.quick else ""))
-    cases: list[Case] = []
-    kernels: list[Compiling] = []
-    with _progress() as tell:
-        models = run.Bench(settings, tell)
-        for section in settings.shapes:
-            if section == COMPILING:
-                kernels = compiling.measure(settings.optimizers, settings.quick, tell)
-                continue
-            new = models.measure(section)
+    screen.say(turns + (", few rules on the large models" if settings.quick else ""))
+    models = run.Bench(settings, tell)
+    for section in settings.shapes:
+        if section == COMPILING:
+            found.kernels = compiling.measure(settings.optimizers, settings.quick, tell)
+        elif section == STARTING:
+            tell("start: fresh processes")
+            found.start = start.measure(settings.quick)
+        elif cases := models.measure(section):
             tell("")
-            _show(out, new, settings)
-            cases += new
-    _sections(out, cases, kernels, settings.dtype)
-    full = settings.dtype == "float32" and settings.state_dtype is None
-    wishes = list(goals(cases, kernels)) if full else []
-    if wishes:
-        _say(out, "\nGoals of the project")
-        for line in table.goal_lines(wishes):
-            out.print(line, highlight=False)
-    seconds, others = time.monotonic() - started, bystanders.cores()
-    _say(out, f"\n{table.LEGEND}\n{seconds:.0f} s.")
-    if json_file is not None:
-        record = document(here, settings, cases, kernels, wishes)
-        times = {"started": stamp, "seconds": seconds, "busy_cores_of_others": others}
-        _write(json_file, {**record, **times})
-        _say(out, f"Written: {json_file}")
-    return any(case.error.startswith("parity") for case in cases)
+            screen.cases(cases)
+            found.cases += cases
+    tell("")
+    found.seconds, found.busy_cores_of_others = time.monotonic() - clock, bystanders.cores()
+    return found
 
 
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """What is being timed: one line that changes on a terminal, plain lines elsewhere.
-
-    Nothing that moves by itself: whatever draws it would take turns with what is timed.
-    """
-    if not sys.stderr.isatty():
-        yield lambda line: typer.echo(line, err=True) if line else None
-        return
-
-    def tell(line: str) -> None:
-        typer.echo(f"\r\x1b[2K{line}", nl=False, err=True)
+def _draw(screen: show.Screen, path: Path, figures: Record) -> None:
+    from glissade.bench.picture import draw  # matplotlib takes a second
 
     try:
-        yield tell
-    finally:
-        tell("")
-
-
-def _show(out: Console, cases: Sequence[Case], settings: Settings) -> None:
-    _say(out, "\n" + table.heading(MODELS[cases[0].shape], settings))
-    out.print(table.speeds(out, cases, settings), highlight=False)
-    for line in table.remarks(cases):
-        _say(out, line)
-
-
-def _sections(
-    out: Console, cases: Sequence[Case], kernels: Sequence[Compiling], dtype: str
-) -> None:
-    peaks = table.peaks(out, cases, dtype)
-    if peaks is not None:
-        _say(out, "\nMemory that a step takes for a moment")
-        out.print(peaks, highlight=False)
-    if kernels:
-        _say(out, "\nFrom nothing to the first step of a layer, and stages compiled after it")
-        out.print(table.compile_times(out, kernels), highlight=False)
-
-
-def document(
-    here: Machine,
-    settings: Settings,
-    cases: Sequence[Case],
-    kernels: Sequence[Compiling],
-    wishes: Iterable[Goal],
-) -> dict[str, Any]:
-    """Everything that was measured."""
-    return {
-        "schema": SCHEMA,
-        "machine": vars(here),
-        "settings": vars(settings),
-        "shapes": {
-            name: {"tensors": model.tensors, "parameters": model.elements}
-            for name, model in MODELS.items()
-            if name in settings.shapes
-        },
-        "cases": [case.record() for case in cases],
-        "compile": [kernel.record() for kernel in kernels],
-        "goals": [goal.record() for goal in wishes],
-    }
-
-
-def _write(path: Path, record: dict[str, Any]) -> None:
-    """Replace the file as a whole, or leave it as it was."""
-    handle, name = tempfile.mkstemp(dir=path.resolve().parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "w") as out:
-            json.dump(record, out, indent=1)
-            out.write("\n")
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-
-
-def _known(given: str | None, known: Sequence[str], what: str) -> tuple[str, ...]:
-    """The names in a list with commas, each once; exits if one is not known."""
-    if given is None:
-        return tuple(known)
-    names = tuple(dict.fromkeys(n.strip().lower() for n in given.split(",") if n.strip()))
-    for name in names:
-        if name not in known:
-            hint = nearest(name, known)
-            _fail(f"unknown {what} {name!r}; known are {', '.join(known)}{hint}", 2)
-    if not names:
-        _fail(f"no {what} was given; known are {', '.join(known)}", 2)
-    return names
-
-
-def _say(out: Console, line: str) -> None:
-    out.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"glissade bench: {message}", err=True)
-    raise typer.Exit(code)
+        draw(path, figures)
+    except (ValueError, OSError) as error:
+        fail("bench", f"--picture {path}: {error}", 1)
+    screen.say(f"Written: {path}")

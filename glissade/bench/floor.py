@@ -9,6 +9,7 @@ the machine would not do.)
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from ..backend.cpu.tables import Table
 from ..backend.tables import Item
 from ..checks import plain
 from ..graph import Graph, Kind
-from ..plan import Finish, Load, Pass, Plan
+from ..plan import Finish, Pass, Plan
 from ..program import Program, Programs
 from ..rule import Rule
 from .shapes import Model
@@ -78,15 +79,27 @@ class Stream:
 LOW = "bfloat16"
 
 
-def stream_of(work: Pass, plan: Plan | None = None, dtype: str = "float32") -> Stream:
-    """The stream with the mix of a pass; with the plan that it is of, also of its dtypes."""
+def streams_of(work: Pass, plan: Plan, dtype: str) -> dict[Stream, float]:
+    """The streams that stand for a pass, and how often each runs.
+
+    Streams have numbers of four and of two bytes. Two arrays of single bytes count as one of two;
+    where one is left over, half of the runs have another array for it and half have none.
+    """
     loads, written = set(work.loads), set(work.written)
-    reads, updates, fresh = loads, written & loads, written - loads
-
-    def low(part: set[Load]) -> int:
-        return 0 if plan is None else sum(plan.size(x, dtype) == 2 for x in part)
-
-    return Stream(len(reads), len(updates), len(fresh), low=(low(reads), low(updates), low(fresh)))
+    parts = (loads & written, loads - written, written - loads)
+    sizes = [[plan.size(x, dtype) for x in part] for part in parts]
+    bytes_ = [sum(size < 2 for size in part) for part in sizes]
+    found: dict[Stream, float] = {}
+    for pairs in itertools.product(*((n // 2, n - n // 2) for n in bytes_)):
+        low = [sum(size == 2 for size in x) + n for x, n in zip(sizes, pairs, strict=True)]
+        updates, alone, fresh = (
+            sum(size > 2 for size in x) + n for x, n in zip(sizes, low, strict=True)
+        )
+        if updates + alone:
+            lows = (low[0] + low[1], low[0], low[2])
+            stream = Stream(updates + alone, updates, fresh, low=lows)
+            found[stream] = found.get(stream, 0.0) + 1 / 8
+    return found
 
 
 @functools.cache
@@ -155,6 +168,7 @@ class Traffic:
 
     streams: Mapping[Stream, float]  # how often each runs over all elements
     bytes: float  # per element, to and from memory
+    state: float  # bytes per element that are kept from step to step
     settled: int  # steps before the cycle begins
     cycle: int  # steps: 1, but where a rule does something every k steps
 
@@ -180,9 +194,19 @@ def traffic(
             size += share / cycle * plan.bytes_per_element(dtype)
             for work in plan.passes:
                 if work.reads + work.writes:
-                    stream = stream_of(work, plan, dtype)
-                    streams[stream] = streams.get(stream, 0.0) + share / cycle
-    return Traffic(streams, size, settled, cycle)
+                    for stream, runs in streams_of(work, plan, dtype).items():
+                        streams[stream] = streams.get(stream, 0.0) + runs * share / cycle
+    state = 0.0
+    for at, (program, share) in enumerate(shares.items()):
+        state += share * _state(program, {leaves[at] for leaves in steps}, dtype)
+    return Traffic(streams, size, state, settled, cycle)
+
+
+def _state(program: Program, leaves: set[int], dtype: str) -> float:
+    """Bytes of state for each element; rows, columns and single numbers are not counted."""
+    plans = [program.plans[leaf] for leaf in leaves]
+    sizes = {name: x.size(("state", name), dtype) for x in plans for name in x.states}
+    return sum(size for name, size in sizes.items() if program.states[name] is Kind.ELEMENT)
 
 
 def rhythm(steps: Sequence[Any]) -> tuple[int, int]:

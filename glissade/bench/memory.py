@@ -1,4 +1,4 @@
-"""How much memory a step takes for a moment, on Linux."""
+"""How much memory a step takes for a moment, and its state for good, on Linux."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def peak(step: Callable[[], object], times: int = 1) -> int | None:
     The state must exist: take a step before.
     """
     try:
-        ctypes.CDLL(None).malloc_trim(0)  # or temporaries would fit into what was freed before
+        _trim()
         CLEAR.write_text("5")  # the peak starts again at what is held now
         before = _kilobytes("VmRSS")
         for _ in range(times):
@@ -31,6 +31,24 @@ def peak(step: Callable[[], object], times: int = 1) -> int | None:
         return max(0, _kilobytes("VmHWM") - before) * 1024
     except (OSError, AttributeError):
         return None
+
+
+def kept(make: Callable[[], object]) -> int | None:
+    """Bytes that this process holds after a call and did not before; None where that cannot be
+    told."""
+    try:
+        _trim()
+        before = _kilobytes("VmRSS")
+        make()
+        _trim()
+        return (_kilobytes("VmRSS") - before) * 1024
+    except (OSError, AttributeError):
+        return None
+
+
+def _trim() -> None:
+    """Give back what was freed, or new arrays would fit into it unseen."""
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 def available() -> int | None:

@@ -1,212 +1,217 @@
-"""One case after the other: a rule on a model, beside torch and beside its floor."""
+"""One race after the other: a rule on a model, beside its peers and beside its floor."""
 
 from __future__ import annotations
 
 import gc
-import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 
 from .. import registry
 from ..optimizer import Optimizer
+from ..plan import SIZES
 from ..registry import Entry
 from . import memory, parity
+from .case import Case, Timed
 from .floor import Stream, Streams, Traffic, traffic
 from .inputs import fed
-from .peers import COLUMNS, COMPILED, PeerError, forms, peer
+from .peers import COLUMNS, COMPILED, Peer, PeerError, peer
+from .settings import FLOAT32, Precision, Settings
 from .shapes import MODELS, Model
-from .timing import Contestant, quartiles, race, ratio
+from .timing import Contestant, race, ratio
 
 LR = 1e-6  # parameters stay as they are however many steps are timed; kernels are the same for any
 ITEM = 4  # bytes of a float32
-HEAVY = ("gpt2", "many")  # with --quick few rules are timed on these
-QUICK_ON_HEAVY = ("adamw", "lamb", "adafactor")
 WATCHED = 1 << 20  # elements from which the memory of a step can be told from noise
 UNFUSED = "matrix products or sorting, in torch: no kernel"
-COMPILABLE = 1000  # tensors: torch.compile takes minutes for hundreds
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is timed and how long."""
-
-    optimizers: tuple[str, ...]
-    shapes: tuple[str, ...]
-    rounds: int = 9
-    seconds: float = 0.1  # of a turn
-    patience: int = 3  # times as many rounds while others disturb them
-    quick: bool = False
-    compile: bool = False
-    alone: bool = False  # without torch's optimizers beside them
-    dtype: str = "float32"  # of parameters and gradients
-    state_dtype: str | None = None  # of our states; torch's are as the parameters
-
-    def rules(self, shape: str) -> tuple[str, ...]:
-        """The optimizers that are timed on a model."""
-        if not self.quick or shape not in HEAVY:
-            return self.optimizers
-        few = tuple(name for name in self.optimizers if name in QUICK_ON_HEAVY)
-        return few or self.optimizers[:1]
-
-    def forms(self, rule: str, shape: str) -> tuple[str, ...]:
-        """The forms of torch's optimizer beside it."""
-        have = () if self.alone else forms(rule)
-        if not self.compile or MODELS[shape].tensors > COMPILABLE:
-            have = tuple(form for form in have if form != COMPILED)
-        if self.quick and shape in HEAVY:
-            have = ("default", "fused") if "fused" in have else ()
-        return have
+COMPILES = (COMPILED, "optax")  # at their first step
+Parameters = Mapping[str, Sequence[torch.Tensor]]  # by dtype
 
 
 @dataclass
-class Timed:
-    """Microseconds a step: median and the middle half of the rounds."""
+class Lane:
+    """A rule in one precision, warmed up."""
 
-    us: float
-    low: float
-    high: float
-    ratio: float  # to ours: the median of the rounds' ratios
-    peak_bytes: int | None = None  # that a step takes for a moment
-    first_step_s: float | None = None
-
-    @staticmethod
-    def of(times: Mapping[str, Sequence[float]], name: str) -> Timed:
-        """The figures of one contestant."""
-        own = times[name]
-        return Timed(statistics.median(own), *quartiles(own), ratio(own, times["ours"]))
-
-
-@dataclass
-class Case:
-    """The figures of one rule on one model."""
-
-    rule: str
-    shape: str
-    bytes_per_parameter: float = 0.0
-    bytes_moved: float = 0.0
-    passes: dict[str, float] = field(default_factory=dict)  # how often each mix runs in a step
-    ours: Timed | None = None
-    floor: Timed | None = None
-    peers: dict[str, Timed] = field(default_factory=dict)
-    busy_cores_of_others: float | None = None
-    notes: list[str] = field(default_factory=list)
-    error: str = ""
-
-    @property
-    def gb_per_s(self) -> float:
-        """What a step moves, over its time."""
-        return self.bytes_moved / self.ours.us / 1e3 if self.ours else 0.0
-
-    @property
-    def floor_percent(self) -> float:
-        """100 when a step takes no longer than its streams."""
-        return 100 * self.floor.ratio if self.floor else 0.0
-
-    def record(self) -> dict[str, Any]:
-        """For JSON."""
-        return {**asdict(self), "gb_per_s": self.gb_per_s, "floor_percent": self.floor_percent}
+    case: Case
+    moves: Traffic
+    contestant: Contestant
+    peak: int | None
 
 
 class Bench:
-    """Runs cases; `tell` hears what is being timed."""
+    """Runs races; `tell` hears what is being timed."""
 
     def __init__(self, settings: Settings, tell: Callable[[str], None] = lambda line: None) -> None:
         self.settings = settings
         self.tell = tell
-        self._verdicts: dict[str, str] = {}  # of the parity check, by rule
+        self._verdicts: dict[tuple[str, Precision], str] = {}  # of the parity check
 
     def measure(self, shape: str) -> list[Case]:
-        """All cases on one model."""
-        rules = self.settings.rules(shape)
-        model = MODELS[shape]
-        lacking = shortage(model)
+        """All cases on one model, by precision."""
+        choice, model = self.settings, MODELS[shape]
+        rules = choice.rules(shape)
+        asked = {rule: choice.numbers(rule, shape) for rule in rules}
+        lacking = shortage(model, choice)
         if lacking:
-            return [Case(rule, shape, error=lacking) for rule in rules]
-        params, streams = model.parameters(self.settings.dtype), Streams(model.elements)
+            return [_case(rule, shape, x, lacking) for rule in rules for x in asked[rule]]
+        dtypes = dict.fromkeys(x.dtype for some in asked.values() for x in some)
+        params = {dtype: model.parameters(dtype) for dtype in dtypes}
+        streams = Streams(model.elements)
         cases = []
         for rule in rules:
             self.tell(f"{shape}: {rule}")
-            cases.append(self._case(rule, model, params, streams))
+            cases += self._race(registry.lookup(rule), model, params, streams)
             gc.collect()  # each optimizer's state goes before the next one's comes
+        order = list(dict.fromkeys((*choice.precisions, *(case.precision for case in cases))))
+        return sorted(cases, key=lambda case: order.index(case.precision))
+
+    def _race(self, entry: Entry, model: Model, params: Parameters, streams: Streams) -> list[Case]:
+        """A rule in all its precisions, its peers and the streams, in the same rounds."""
+        lanes, cases = [], []
+        for precision in self.settings.numbers(entry.name, model.name):
+            found = self._lane(entry, model, precision, params[precision.dtype])
+            cases.append(found if isinstance(found, Case) else found.case)
+            if not isinstance(found, Case):
+                lanes.append(found)
+        peers = {}
+        for lane in lanes:
+            dtype = lane.case.dtype
+            if dtype not in peers:
+                peers[dtype] = self._peers(lane, params[dtype])
+        # With many peers a round takes long: ours and its floor stand next to each other.
+        contestants = {}
+        for lane in lanes:
+            contestants[lane.contestant.name] = lane.contestant
+            for stream in lane.moves.streams:
+                table = streams.table(stream)
+                table.run()
+                name = f"stream {stream}"
+                contestants.setdefault(name, Contestant(name, table.run))
+        for dtype, some in peers.items():
+            for form, (other, _) in some.items():
+                name = f"{dtype} {form}"
+                contestants[name] = Contestant(name, other.step)
+        if lanes:
+            choice = self.settings
+            times, busy = race(
+                [*contestants.values()], choice.rounds, choice.seconds, choice.patience
+            )
+            for lane in lanes:
+                lane.case.busy_cores_of_others = busy
+                _fill(lane, times, peers[lane.case.dtype])
         return cases
 
-    def _parity(self, entry: Entry, moves: Traffic) -> str:
-        if entry.name not in self._verdicts:
-            how = self.settings.dtype, self.settings.state_dtype
-            wrong = parity.mismatch(entry, moves.settled + moves.cycle, *how)
-            self._verdicts[entry.name] = f"parity failed: {wrong}" if wrong else ""
-        return self._verdicts[entry.name]
-
-    def _case(
-        self, rule: str, model: Model, params: Sequence[torch.Tensor], streams: Streams
-    ) -> Case:
-        entry = registry.lookup(rule)
+    def _lane(
+        self, entry: Entry, model: Model, precision: Precision, params: Sequence[torch.Tensor]
+    ) -> Lane | Case:
+        """Our optimizer; or the case with the reason why there is none to time."""
+        case = _case(entry.name, model.name, precision)
         if entry.rule().matrix:
-            return Case(rule, model.name, error=UNFUSED)
-        dtype, state_dtype = self.settings.dtype, self.settings.state_dtype
-        moves = traffic(entry.bind(), model, dtype, state_dtype)
-        case = Case(rule, model.name, error=self._parity(entry, moves))
-        if case.error:
+            case.error = UNFUSED
             return case
-        case.bytes_per_parameter = moves.bytes
+        try:
+            moves = traffic(entry.bind(), model, precision.dtype, precision.asked)
+            case.error = self._parity(entry, moves, precision)
+            if case.error:
+                return case
+            rule = entry.bind(LR)
+            ours = Optimizer(params, rule, backend="cpu", state_dtype=precision.asked)
+        except (TypeError, ValueError, RuntimeError) as error:
+            case.error = f"refused: {next(iter(str(error).splitlines()), repr(error))}"
+            return case
+        case.bytes_per_parameter, case.state_bytes = moves.bytes, moves.state
         case.bytes_moved = case.bytes_per_parameter * model.elements
         case.passes = {str(s): share for s, share in sorted(moves.streams.items())}
-        warm = max(2, moves.settled + 1)
-        ours = Optimizer(params, entry.bind(LR), backend="cpu", state_dtype=state_dtype)
-        step = fed(ours).step
-        for _ in range(warm):
-            step()
-        peaks = {"ours": _peak(step, model, 3)}
-        contestants = [Contestant("ours", step, moves.cycle)]
-        first_steps = {}
-        for form in self.settings.forms(rule, model.name):
-            self.tell(f"{model.name}: {rule}, torch {form}")
+
+        def warm() -> None:
+            fed(ours)
+            for _ in range(_warm(moves)):
+                ours.step()
+
+        if model.elements >= WATCHED:
+            held = memory.kept(warm)
+            case.held_bytes = None if held is None else held / model.elements
+        else:
+            warm()
+        peak = _peak(ours.step, model, 3)
+        return Lane(case, moves, Contestant(str(precision), ours.step, moves.cycle), peak)
+
+    def _parity(self, entry: Entry, moves: Traffic, precision: Precision) -> str:
+        key = entry.name, precision
+        if key not in self._verdicts:
+            steps = moves.settled + moves.cycle
+            wrong = parity.mismatch(entry, steps, precision.dtype, precision.asked)
+            self._verdicts[key] = f"parity failed: {wrong}" if wrong else ""
+        return self._verdicts[key]
+
+    def _peers(
+        self, lane: Lane, params: Sequence[torch.Tensor]
+    ) -> dict[str, tuple[Peer, int | None]]:
+        """Those that run here, and what their steps take for a moment; the rest gets a note."""
+        rule, shape = lane.case.rule, lane.case.shape
+        found = {}
+        for form in self.settings.forms(rule, shape, lane.case.dtype):
+            self.tell(f"{shape}: {rule}, {form}")
             try:
-                other = peer(rule, form, params, LR, warm)
+                other = peer(rule, form, params, LR, _warm(lane.moves))
             except PeerError as error:
-                case.notes.append(str(error))
+                lane.case.notes.append(str(error))
                 continue
-            peaks[form] = _peak(other.step, model, 1)
-            first_steps[form] = other.first_step_s
-            contestants.append(Contestant(form, other.step))
-        for stream in moves.streams:
-            table = streams.table(stream)
-            table.run()
-            contestants.append(Contestant(f"stream {stream}", table.run))
-        rounds = self.settings.rounds
-        times, case.busy_cores_of_others = race(
-            contestants, rounds, self.settings.seconds, self.settings.patience
-        )
-        times["floor"] = _mixed(times, moves.streams, rounds)
-        case.ours = Timed.of(times, "ours")
-        case.floor = Timed.of(times, "floor")
-        case.peers = {form: Timed.of(times, form) for form in COLUMNS if form in times}
-        case.ours.peak_bytes = peaks["ours"]
-        for form, figures in case.peers.items():
-            figures.peak_bytes = peaks[form]
-            figures.first_step_s = first_steps[form] if form == COMPILED else None
-        return case
+            found[form] = other, _peak(other.step, MODELS[shape], 1)
+        return found
+
+
+def _case(rule: str, shape: str, precision: Precision, error: str = "") -> Case:
+    return Case(rule, shape, precision.dtype, precision.state_dtype, error=error)
+
+
+def _warm(moves: Traffic) -> int:
+    return max(2, moves.settled + 1)
+
+
+def _fill(
+    lane: Lane,
+    times: Mapping[str, Sequence[float]],
+    peers: Mapping[str, tuple[Peer, int | None]],
+) -> None:
+    """Put what the race has shown into the case."""
+    case = lane.case
+    own = times[lane.contestant.name]
+    case.ours = Timed.of(own, own)
+    case.ours.peak_bytes = lane.peak
+    case.floor = Timed.of(_mixed(times, lane.moves.streams), own)
+    for form in sorted(peers, key=COLUMNS.index):
+        other, peak = peers[form]
+        timed = Timed.of(times[f"{case.dtype} {form}"], own)
+        timed.peak_bytes = peak
+        timed.first_step_s = other.first_step_s if form in COMPILES else None
+        case.peers[form] = timed
+    if str(FLOAT32) in times:
+        case.over_float32 = ratio(times[str(FLOAT32)], own)
 
 
 def _peak(step: Callable[[], object], model: Model, times: int) -> int | None:
     return memory.peak(step, times) if model.elements >= WATCHED else None
 
 
-def _mixed(
-    times: Mapping[str, Sequence[float]], streams: Mapping[Stream, float], rounds: int
-) -> list[float]:
+def _mixed(times: Mapping[str, Sequence[float]], streams: Mapping[Stream, float]) -> list[float]:
     """The floor of each round: its streams' times, as often as a step needs them."""
-    return [sum(n * times[f"stream {s}"][i] for s, n in streams.items()) for i in range(rounds)]
+    each = [[n * t for t in times[f"stream {s}"]] for s, n in streams.items()]
+    return [sum(turn) for turn in zip(*each, strict=True)]
 
 
-def shortage(model: Model) -> str:
+def shortage(model: Model, settings: Settings) -> str:
     """Why a model does not fit into memory, in words; empty if it does."""
-    have = memory.available()
-    # Parameters, gradients, up to 6 streams, and up to 3 states of ours and of 3 peers.
-    need = ITEM * model.elements * (2 + 6 + 3 + 3 * 2)
+    have, need = memory.available(), 0.0
+    for rule in settings.rules(model.name):
+        precisions = settings.numbers(rule, model.name)
+        size = 4.0 * 6  # bytes for each parameter: streams
+        for dtype in dict.fromkeys(x.dtype for x in precisions):
+            forms = len(settings.forms(rule, model.name, dtype))
+            size += SIZES[dtype] * (2 + 3 * forms)  # with gradients; theirs have up to 3 states
+        size += sum(3 * SIZES.get(x.state_dtype, 1) for x in precisions)
+        need = max(need, size * model.elements)
     if have is not None and have < need:
         return f"needs {need / 1e9:.0f} GB of memory, {have / 1e9:.0f} GB are available"
     return ""

@@ -9,12 +9,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..plan import SIZES
+from .case import Case, Timed
+from .compare import Comparison
 from .compiling import Compiling
-from .goals import Goal
+from .goals import FLOOR, Goal
 from .peers import COLUMNS, COMPILED
-from .run import WATCHED, Case, Settings, Timed
-from .shapes import MODELS, Model
+from .run import WATCHED
+from .settings import Precision
+from .shapes import Model
+from .start import Start
 from .timing import BUSY
 
 NONE = "-"
@@ -50,65 +53,81 @@ def _megabytes(count: int | None) -> str:
     return NONE if count is None else f"{count / 1e6:,.1f}"
 
 
-def heading(model: Model, settings: Settings) -> str:
+def heading(model: Model, precision: Precision) -> str:
     """A model in one line."""
-    kept = "" if settings.state_dtype is None else f", state in {settings.state_dtype}"
     return (
         f"{model.name}: {model.title}, {model.tensors:,} tensors, {model.elements:,} parameters, "
-        f"{settings.dtype}{kept}"
+        f"{precision}"
     )
 
 
-def speeds(console: Console, cases: Sequence[Case], settings: Settings) -> Table:
-    """One line a rule: its step, what it moves, its floor, and how torch compares."""
-    forms = [f for f in COLUMNS if f != COMPILED or settings.compile]
-    headers = ("rule", "µs a step", "B/param", "GB/s", "% floor", *forms)
-    shown = _table(console, *headers)
+def speeds(console: Console, cases: Sequence[Case]) -> Table:
+    """One line a rule: its step, what it moves, its floor, and how others compare."""
+    forms = [form for form in COLUMNS if any(form in case.peers for case in cases)]
+    short = any(map(shortfall, cases))
+    floors = ("% floor", "short by") if short else ("% floor",)
+    shown = _table(console, "rule", "µs a step", "B/param", "GB/s", *floors, *forms)
     for case in cases:
         if case.error or case.ours is None:
             shown.add_row(case.rule, Text(case.error, style="red"))
             continue
         disturbed = (case.busy_cores_of_others or 0.0) > BUSY
         peers = [_times(case.peers[f].ratio) if f in case.peers else NONE for f in forms]
+        lacks = shortfall(case)
         shown.add_row(
             case.rule + " *" * disturbed,
             _microseconds(case.ours),
             f"{case.bytes_per_parameter:.1f}",
             f"{case.gb_per_s:.1f}",
             f"{case.floor_percent:.0f}",
+            *([f"{lacks:.1f}" if lacks else ""] if short else []),
             *peers,
         )
     return shown
+
+
+def shortfall(case: Case) -> float:
+    """By how many percent a case misses the project's goal for its floor; 0 if it has none."""
+    aims = case.shape == "gpt2" and case.precision.full and case.floor
+    return max(0.0, FLOOR - case.floor_percent) if aims else 0.0
 
 
 def remarks(cases: Sequence[Case]) -> list[str]:
     """What goes under a model's table."""
     shape = cases[0].shape
     out = [NOTES[shape]] if shape in NOTES else []
-    compiled = [c.peers[COMPILED].first_step_s for c in cases if COMPILED in c.peers]
-    longest = max((s for s in compiled if s is not None), default=None)
-    if longest is not None:
-        out.append(f"torch.compile took up to {longest:.0f} s until its first step was done.")
+    for form, what in ((COMPILED, "torch.compile"), ("optax", "jit of Optax")):
+        compiled = [c.peers[form].first_step_s for c in cases if form in c.peers]
+        longest = max((s for s in compiled if s is not None), default=None)
+        if longest is not None:
+            out.append(f"{what} took up to {longest:.1f} s until its first step was done.")
+    for case in cases:
+        if case.over_float32 is not None and not case.precision.full:
+            out.append(f"{case.rule}: {_times(case.over_float32)} as fast as in float32.")
     busy = max((case.busy_cores_of_others or 0.0 for case in cases), default=0.0)
     if busy > BUSY:
         out.append(f"* Others kept up to {busy:.1f} cores busy meanwhile: take it again in quiet.")
     return out + sorted({note for case in cases for note in case.notes})
 
 
-def peaks(console: Console, cases: Sequence[Case], dtype: str) -> Table | None:
-    """Memory that a step takes for a moment; None where nobody looked."""
+def memory(console: Console, cases: Sequence[Case]) -> Table | None:
+    """State by the plan and as measured, and what a step takes for a moment; None where nobody
+    looked."""
     watched = [c for c in cases if c.ours and c.ours.peak_bytes is not None]
     if not watched:
         return None
     forms = [f for f in COLUMNS if any(f in c.peers for c in watched)]
-    shown = _table(console, "rule", "shape", "one copy MB", "ours MB", *(f"{f} MB" for f in forms))
+    headers = ("rule", "shape", "numbers", "state", "measured", "step")
+    shown = _table(console, *headers, *forms)
     for case in watched:
         assert case.ours is not None
         others = [case.peers[f].peak_bytes if f in case.peers else None for f in forms]
         shown.add_row(
             case.rule,
             case.shape,
-            _megabytes(SIZES[dtype] * MODELS[case.shape].elements),
+            str(case.precision),
+            f"{case.state_bytes:.2f}",
+            NONE if case.held_bytes is None else f"{case.held_bytes:.2f}",
             _megabytes(case.ours.peak_bytes),
             *map(_megabytes, others),
         )
@@ -133,9 +152,29 @@ def goal_lines(goals: Sequence[Goal]) -> list[Text]:
     ]
 
 
+def starts(start: Start) -> list[str]:
+    """Import and first step, in words."""
+    return [
+        f"import torch {start.torch}, import glissade after it {start.ours}.",
+        f"AdamW on the MLP: {start.first_step} until its first step is done, of it "
+        f"{start.constructor} in the constructor.",
+        f"Medians of {start.processes} processes, and their middle half.",
+    ]
+
+
+def compared(console: Console, comparison: Comparison) -> Table:
+    """Two runs, one line a contestant."""
+    shown = _table(console, "rule", "shape", "numbers", "whose", "old ms", "new ms", "new/old")
+    for row in comparison.rows:
+        times = (f"{ms:,.3f}" if ms < 10 else f"{ms:,.1f}" for ms in (row.old_ms, row.new_ms))
+        shown.add_row(row.rule, row.shape, row.numbers, row.who, *times, f"{row.ratio:.2f}")
+    return shown
+
+
 LEGEND = (
     "GB/s: bytes moved (by the plan) over time. % floor: 100 is the time of plain streams with "
-    "the same reads and writes for each pass. default, foreach, fused, compile: how many times as "
-    "long torch's own optimizer takes. Medians over rounds in which all take turns; memory is "
-    f"watched from {WATCHED:,} parameters on."
+    "the same reads and writes for each pass. Columns with x: how many times as long others take; "
+    "default, foreach, fused and compile are torch's own. State: by the plan, and by how much the "
+    "process grew; step: what one takes for a moment. Medians over rounds in which all take "
+    f"turns; memory is watched from {WATCHED:,} parameters on."
 )

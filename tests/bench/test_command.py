@@ -29,10 +29,10 @@ def test_quick_run_writes_what_it_shows(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["bench.json"]
     record = json.loads(file.read_text())
     assert set(record) == {
-        "schema", "machine", "settings", "shapes", "cases", "compile", "goals", "started",
+        "schema", "machine", "settings", "shapes", "cases", "compile", "start", "goals", "started",
         "seconds", "busy_cores_of_others",
     }  # fmt: skip
-    assert record["schema"] == 1
+    assert record["schema"] == 2
     assert record["machine"]["threads"] == 1
     assert record["machine"]["torch"] == torch.__version__
     assert record["settings"]["quick"] is True
@@ -40,7 +40,8 @@ def test_quick_run_writes_what_it_shows(tmp_path: Path) -> None:
     assert record["shapes"] == {"mlp": {"tensors": 10, "parameters": 17_466}}
     adamw, lamb = record["cases"]
     assert set(adamw) == {
-        "rule", "shape", "bytes_per_parameter", "bytes_moved", "passes", "ours", "floor", "peers",
+        "rule", "shape", "dtype", "state_dtype", "bytes_per_parameter", "bytes_moved",
+        "state_bytes", "held_bytes", "passes", "ours", "floor", "peers", "over_float32",
         "busy_cores_of_others", "notes", "error", "gb_per_s", "floor_percent",
     }  # fmt: skip
     assert adamw["rule"] == "adamw"
@@ -49,8 +50,11 @@ def test_quick_run_writes_what_it_shows(tmp_path: Path) -> None:
     assert adamw["passes"] == {"4r3w": 1.0}
     assert set(adamw["peers"]) == {"default", "foreach", "fused"}
     for timed in (adamw["ours"], adamw["floor"], *adamw["peers"].values()):
-        assert set(timed) == {"us", "low", "high", "ratio", "peak_bytes", "first_step_s"}
+        assert set(timed) == {
+            "us", "low", "high", "ratio", "ratio_low", "ratio_high", "peak_bytes", "first_step_s",
+        }  # fmt: skip
         assert 0 < timed["low"] <= timed["us"] <= timed["high"]
+        assert 0 < timed["ratio_low"] <= timed["ratio"] <= timed["ratio_high"]
     assert adamw["ours"]["ratio"] == 1
     assert adamw["floor_percent"] == pytest.approx(100 * adamw["floor"]["ratio"])
     assert adamw["gb_per_s"] == pytest.approx(28 * 17_466 / adamw["ours"]["us"] / 1e3)
@@ -82,6 +86,15 @@ def test_parity_failure_is_told_and_fails(monkeypatch: pytest.MonkeyPatch) -> No
         (["--json", "/no/such/folder/x.json"], ["/no/such/folder"]),
         (["--json", "/"], ["is a folder"]),
         (["--repeat", "0"], ["repeat"]),
+        (["--dtype", "float32,bfloat"], ["unknown dtype 'bfloat'", "bfloat16"]),
+        (["--state-dtype", "float4"], ["unknown state dtype 'float4'", "float32, bfloat16"]),
+        (["--peers", "jaxx"], ["unknown peer 'jaxx'", "optax", "all"]),
+        (["--peers", "torch,all"], ["unknown peer 'all'", "(alone)"]),
+        (["--peers", ","], ["no peer was given"]),
+        (["--picture", "x.pdf"], ["has to end in .png"]),
+        (["--picture", "/no/such/folder/x.png"], ["/no/such/folder"]),
+        (["--compare", "/no/such.json"], ["/no/such.json", "No such file"]),
+        (["--from", "/no/such.json", "--quick"], ["--quick is for a run", "--compare"]),
     ],
 )
 def test_bad_input(words: list[str], said: list[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,9 +11,9 @@ from glissade import registry
 from glissade.backend.cpu.compile import compile_plan
 from glissade.backend.cpu.tables import Table
 from glissade.backend.tables import Item
-from glissade.bench.floor import Stream, Streams, rhythm, stream_of, stream_plan, traffic
+from glissade.bench.floor import Stream, Streams, rhythm, stream_plan, streams_of, traffic
 from glissade.bench.shapes import MODELS
-from glissade.plan import plan
+from glissade.plan import SIZES, plan
 from glissade.trace import trace
 
 STREAMS = [
@@ -26,7 +28,7 @@ def test_plan_has_the_mix(stream: Stream) -> None:
     assert work.reads == stream.reads
     assert work.writes == stream.updates + stream.fresh
     whole = stream_plan(stream)
-    assert stream_of(work, whole) == stream
+    assert streams_of(work, whole, "float32") == {stream: 1}
     assert whole.bytes_per_element("float32") == stream.bytes
     assert stream_plan(stream).numbers_per_element == stream.moved
     assert bool(work.sums) == (work.writes == 0)
@@ -55,6 +57,26 @@ def test_kernel_reads_and_writes_every_array(stream: Stream) -> None:
         torch.testing.assert_close(partials.sum(), mean.double().sum())
 
 
+@pytest.mark.parametrize(
+    ("bytes_", "streams"),
+    [
+        # AdamW with m and v of a byte each: together they are one array of two bytes.
+        (("a1", "a2"), {Stream(3, 2, low=(1, 1, 0)): 1}),
+        # One alone is half of one.
+        (("a2",), {Stream(3, 2): 0.5, Stream(4, 3, low=(1, 1, 0)): 0.5}),
+        ((), {Stream(4, 3): 1}),
+    ],
+)
+def test_two_arrays_of_bytes_are_one_of_two_bytes(
+    monkeypatch: pytest.MonkeyPatch, bytes_: tuple[str, ...], streams: dict[Stream, float]
+) -> None:
+    monkeypatch.setitem(SIZES, "byte", 1)
+    whole = stream_plan(Stream(4, 3))
+    low = replace(whole, storage=dict.fromkeys(bytes_, "byte"))
+    found = streams_of(whole.passes[0], low, "float32")
+    assert found == pytest.approx(streams)
+
+
 def test_streams_are_made_once() -> None:
     streams = Streams(1000)
     table = streams.table(Stream(2, 1))
@@ -71,7 +93,8 @@ def test_stream_that_reads_nothing_is_refused() -> None:
 def test_stream_of_a_first_step_writes_a_state_that_it_does_not_read() -> None:
     rule = registry.lookup("momentum").bind()
     traced = trace(rule, {**rule.hyper, "base_lr": 0.1, "maximize": False}, 2)
-    mixes = {stream_of(w) for leaf in traced.leaves for w in plan(leaf, traced.states).passes}
+    plans = [plan(leaf, traced.states) for leaf in traced.leaves]
+    mixes = {s for p in plans for w in p.passes for s in streams_of(w, p, "float32")}
     assert Stream(2, 1, 1) in mixes
     assert Stream(3, 2) in mixes
 

@@ -9,7 +9,8 @@ import pytest
 from glissade import registry
 from glissade.backend.cpu.vector import Vectors
 from glissade.bench import parity
-from glissade.bench.run import Bench, Settings
+from glissade.bench.run import Bench
+from glissade.bench.settings import Settings
 
 
 @pytest.mark.parametrize("name", ["sgd", "adafactor", "ranger", "lamb"])
