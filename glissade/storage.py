@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .blocks import CODES
+from .blocks import CODES, scale_name
 from .bounds import divided_by, never_negative
 from .checks import nearest
 from .graph import Kind, Node
@@ -82,6 +82,12 @@ def of_states(
     coded = [name for name in found if found[name] in CODES]
     if not coded:
         return found
+    for name in coded:
+        if scale_name(name) in kinds:
+            raise ValueError(
+                f"{rule.name}: the state {name!r} cannot be kept in 8 bits: its scales would be "
+                f"called {scale_name(name)!r}, as another state is: rename that"
+            )
     unsigned = never_negative(leaves, kinds)
     for name in sorted(divided_by(leaves, unsigned).intersection(coded)):
         rest = {x: found[x] for x in coded if x != name and x not in rule.inputs}

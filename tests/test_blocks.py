@@ -311,6 +311,12 @@ def test_scales_that_do_not_fit_are_refused() -> None:
     gradients(params, 0)
     optimizer.step()
     saved = optimizer.state_dict()
+    del saved["state"][1]["v_scale"]
+    other = glissade.AdamW(parameters(), state_dtype="int8")
+    other.load_state_dict(saved)
+    gradients(other.param_groups[0]["params"], 0)
+    with pytest.raises(ValueError, match="'v_scale' of a parameter of 7000 elements is missing"):
+        other.step()
     saved["state"][0]["m_scale"] = torch.ones(3)
     other = glissade.AdamW(parameters(), state_dtype="int8")
     other.load_state_dict(saved)
@@ -319,6 +325,25 @@ def test_scales_that_do_not_fit_are_refused() -> None:
         ValueError, match=r"'m_scale' of a parameter of 5000 elements has shape \(3,\)"
     ):
         other.step()
+
+
+@BOTH
+def test_a_rule_may_have_a_state_of_that_name(backend: str) -> None:
+    """Another one is then kept in full; and where it is asked for in 8 bits, that is refused."""
+
+    def update(p: Any, g: Any, s: Any, t: Any, h: Any) -> Any:
+        m = 0.9 * s.m + g
+        return h.lr * m, State(m=m, m_scale=0.5 * s.m_scale + g)
+
+    rule = Rule(update, {"lr": 0.1}, name="mine")
+    p = torch.nn.Parameter(torch.ones(5000))
+    optimizer = Optimizer([p], rule, backend=backend)
+    for _ in range(2):
+        p.grad = torch.ones_like(p)
+        optimizer.step()
+    assert optimizer.state[p]["m_scale"].shape == p.shape
+    with pytest.raises(ValueError, match="its scales would be called 'm_scale'"):
+        Optimizer([p], rule, backend=backend, state_dtype="int8")
 
 
 # Which states

@@ -100,14 +100,14 @@ class Member:
         assert self.program is not None  # matrix rules keep what states they like
         p, kind = real(self.param.detach()), self.program.states[name]
         low = self.program.storage.get(name)
-        if low in CODES or scale_name(name) in self.state:
+        have = self.state.get(name)
+        if low in CODES or (have is not None and have.dtype in blocks.OF):
             return self._fit_codes(name, p, low)
         dtype = compute_dtype(p.dtype) if low is None else DTYPES[low]
         if kind is Kind.ELEMENT:
             fresh = as_states(p, self.program.flat, dtype)
         else:
             fresh = p.new_zeros(state_shape(kind, p.shape), dtype=dtype)
-        have = self.state.get(name)
         if have is not None:
             self._check_shape(name, have, fresh)
             same = have.dtype == fresh.dtype and have.device == fresh.device
@@ -126,11 +126,12 @@ class Member:
         if have is None:
             have, scale = fresh, p.new_zeros(blocks.count(p.numel()), dtype=torch.float32)
         self._check_shape(name, have, fresh)
-        if scale is not None:
-            if tuple(scale.shape) != (blocks.count(p.numel()),):
+        if have.dtype in blocks.OF:
+            if scale is None or tuple(scale.shape) != (blocks.count(p.numel()),):
+                what = "is missing" if scale is None else f"has shape {tuple(scale.shape)}"
                 raise ValueError(
-                    f"the state {scales!r} of a parameter of {p.numel()} elements has shape "
-                    f"{tuple(scale.shape)}; allowed is {(blocks.count(p.numel()),)}"
+                    f"the state {scales!r} of a parameter of {p.numel()} elements {what}; allowed "
+                    f"is {(blocks.count(p.numel()),)}"
                 )
             if (have.dtype, have.device, have.stride()) == (dtype, p.device, fresh.stride()):
                 dict.__setitem__(self.state, name, have)
