@@ -10,11 +10,9 @@ import torch
 from torch import Tensor
 
 from .backend import select
-from .backend.member import compute_dtype
+from .backend.member import LOW, compute_dtype
 from .rule import Rule
 from .storage import asked
-
-HALF = (torch.bfloat16, torch.float16)
 
 
 def admit(
@@ -63,7 +61,13 @@ def admit(
                 )
             if backend not in (None, "cpu", "eager"):
                 raise ValueError(f"offload='cpu' takes steps there, not with backend={backend!r}")
-            p = torch.empty((), dtype=p.dtype).expand(p.shape)  # as it will be there
+            if p.dtype in LOW and not rule.outermost and not rule.matrix:
+                raise ValueError(
+                    f"{what}, has dtype {p.dtype}, but {rule.name} was made without weights in "
+                    "float32: give it such a parameter from the beginning, or wrap it in "
+                    "glissade.wrappers.master_weights"
+                )
+            p = _near(p)
         _fits(p, what, rule, hyper, backend)
 
 
@@ -98,9 +102,32 @@ def _fits(p: Tensor, what: str, rule: Rule, hyper: Mapping[str, Any], backend: s
         raise ValueError(f"capturable=True, but {what}, is {where}: leave capturable out")
 
 
+def still_fit(
+    params: Sequence[Tensor],
+    rule: Rule,
+    group: Mapping[str, Any],
+    backend: str | None,
+    offload: str | None,
+    where: str,
+) -> None:
+    """Look at them again where the group may have changed: one of each dtype, device and type."""
+    seen: set[Any] = set()
+    for i, p in enumerate(params):
+        kind = (p.dtype, p.device, type(p.data)) if rule.refuse is None else i
+        if kind not in seen:
+            seen.add(kind)
+            what = f"parameter {i} {where}, shape {tuple(p.shape)}"
+            _fits(p if offload is None else _near(p), what, rule, group, backend)
+
+
+def _near(p: Tensor) -> Tensor:
+    """What stands for a parameter on the cpu."""
+    return torch.empty((), dtype=p.dtype).expand(p.shape)
+
+
 def warn_if_idle(rule: Rule, groups: Sequence[Mapping[str, Any]]) -> None:
     """Warn of a wrapper that keeps what rounding to half precision loses, where nothing is."""
-    if rule.outermost and not any(p.dtype in HALF for group in groups for p in group["params"]):
+    if rule.outermost and not any(p.dtype in LOW for group in groups for p in group["params"]):
         warnings.warn(
             f"{rule.name} keeps {', '.join(rule.keeps)} beside parameters of bfloat16 or float16, "
             "and there are none: that costs memory and gains nothing, leave the wrapper out",

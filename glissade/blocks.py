@@ -103,9 +103,12 @@ def encode(
 
 
 def decode(codes: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """The float32 tensor of one dimension that codes and scales stand for."""
+    """The float32 tensor that codes and scales stand for, as it lies in memory: of any shape."""
     n, code = codes.numel(), OF[codes.dtype]
-    wide = torch.nn.functional.pad(codes, (0, -n % BLOCK)).reshape(-1, BLOCK).to(torch.int32)
+    flat = codes.as_strided((n,), (1,))
+    wide = torch.nn.functional.pad(flat, (0, -n % BLOCK)).reshape(-1, BLOCK).to(torch.int32)
     x = ((wide.abs() << SHIFT) + code.first).view(torch.float32) - code.offset
     x = x * scale[:, None]
-    return torch.where(wide < 0, -x, x).reshape(-1)[:n]
+    out = torch.empty_like(codes, dtype=torch.float32)
+    out.as_strided((n,), (1,)).copy_(torch.where(wide < 0, -x, x).reshape(-1)[:n])
+    return out

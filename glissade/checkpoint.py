@@ -13,6 +13,9 @@ from . import blocks
 from .blocks import SCALE
 from .rule import Rule
 
+# How an optimizer works, not what it computes: as it was made, whatever is loaded.
+OURS = ("state_dtype", "capturable", "differentiable", "foreach", "fused")
+
 
 class States(defaultdict):  # type: ignore[type-arg]
     """`optimizer.state`. Kernels keep the addresses of states, so whoever puts another tensor in
@@ -122,7 +125,8 @@ def prepared(
                 state[i] = _state(state_dict["state"][i], p, rule, number)
         own = {k: v for k, v in ours.items() if k != "params"}
         base = theirs.get("base_lr", theirs.get("initial_lr", theirs["lr"]))
-        group = {**own, **theirs, "base_lr": base, "params": ids}
+        mine = {key: own[key] for key in OURS if key in own}
+        group = {**own, **theirs, **mine, "base_lr": base, "params": ids}
         decoupled = group.pop("decoupled_weight_decay", None)  # torch's word for it
         if decoupled is not None and "decay" in own:
             group["decay"] = "decoupled" if decoupled else "l2"

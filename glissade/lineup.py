@@ -81,7 +81,8 @@ class LineUp:
         self._batches: list[tuple[Batch, list[int]]] = []  # with the places of those present
         self._absent: list[Tensor] = []
         self._alone: Batch | None = None  # if it runs all that are present
-        self._amp: tuple[Tensor, Tensor | None] | None = None
+        self.found_inf: Tensor | None = None
+        self._scale: Tensor | None = None
         self._state, state.stale = state, False
 
     def stale(self, groups: Sequence[Group], state: Any) -> bool:
@@ -109,9 +110,10 @@ class LineUp:
         was.choices = choices
         return True
 
-    def scaled(self, amp: tuple[Tensor, Tensor | None] | None) -> None:
+    def scaled(self, found_inf: Tensor | None, scale: Tensor | None) -> None:
         """What torch's GradScaler says of the step that comes, to those who can take it."""
-        self._amp = amp
+        self.found_inf, self._scale = found_inf, scale
+        amp = None if found_inf is None else (found_inf, scale)
         for batch, _ in self._batches:
             for lane in batch.lanes:
                 lane.amp = amp
@@ -224,7 +226,7 @@ class LineUp:
         only = len(self._batches) == 1 and not self._eager
         self._alone = self._batches[0][0] if only else None
         self._present = present
-        self.scaled(self._amp)
+        self.scaled(self.found_inf, self._scale)
 
     # Gradients that cannot be
 

@@ -14,17 +14,29 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from .backend.member import LOW
 from .rule import Rule
 from .wrappers.master_weights import master_weights
 
 PLACES = (None, "cpu")
-HALF = (torch.bfloat16, torch.float16)
 
 
 def known(place: Any) -> None:
     """Raise ValueError unless this is None or "cpu"."""
     if place not in PLACES:
         raise ValueError(f"offload={place!r}: allowed are None and 'cpu'")
+
+
+def listed(params: Iterable[Any]) -> list[Any]:
+    """The same, with groups whose parameters can be gone through more than once."""
+
+    def group(given: Any) -> Any:
+        inside = given.get("params", []) if isinstance(given, dict) else None
+        if inside is None or isinstance(inside, Tensor):
+            return given
+        return {**given, "params": list(inside)}
+
+    return [group(given) for given in params]
 
 
 def with_masters(rule: Rule, params: Iterable[Any]) -> Rule:
@@ -38,7 +50,7 @@ def with_masters(rule: Rule, params: Iterable[Any]) -> Rule:
             )
         return [given[1] if isinstance(given, tuple) else given]
 
-    half = any(getattr(x, "dtype", None) in HALF for given in params for x in tensors(given))
+    half = any(getattr(x, "dtype", None) in LOW for given in params for x in tensors(given))
     return master_weights(rule) if half and not rule.outermost and not rule.matrix else rule
 
 
@@ -63,25 +75,31 @@ class Offload:
         for p in params:
             near, version = self.near(p), self._near[p][1]
             if p._version != version:
-                near.detach().copy_(p.detach(), non_blocking=True)
+                near.detach().copy_(p.detach(), non_blocking=_pinned(p))
             if p.grad is None:
                 near.grad = None
             else:
                 near.grad = _empty(p.grad) if near.grad is None else near.grad
-                near.grad.copy_(p.grad, non_blocking=True)
-        for device in {p.device for p in params if p.device.type == "cuda"}:
-            torch.cuda.current_stream(device).synchronize()  # kernels here read them next
+                near.grad.copy_(p.grad, non_blocking=_pinned(p))
+        # Kernels here read them next, and write over what may still be on its way back.
+        for device in {p.device for p in params if _pinned(p)}:
+            torch.cuda.synchronize(device)
 
     def send(self, params: Sequence[Tensor]) -> None:
         """Copy the new parameters to where they belong."""
         for p in params:
             near = self.near(p)
             if near.grad is not None:
-                p.detach().copy_(near.detach(), non_blocking=True)
+                p.detach().copy_(near.detach(), non_blocking=_pinned(p))
             self._near[p] = (near, p._version)
 
 
 def _empty(like: Tensor) -> Tensor:
     """Memory on the cpu for a tensor of a device, pinned where that makes copies faster."""
     near = torch.empty_like(like, device="cpu", memory_format=torch.preserve_format)
-    return near.pin_memory() if like.device.type == "cuda" else near
+    return near.pin_memory() if _pinned(like) else near
+
+
+def _pinned(p: Tensor) -> bool:
+    """Whether its copy is in memory that its device can read by itself."""
+    return p.device.type == "cuda"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from . import checks, curvature, inputs
 from . import offload as offloading
-from .admission import admit, warn_if_idle
+from .admission import admit, still_fit, warn_if_idle
 from .backend import select
 from .backend.member import real
 from .base import Base
@@ -63,7 +63,10 @@ class Optimizer(Base):
     >>> opt.step()
     """
 
-    _step_supports_amp_scaling = False  # torch's GradScaler asks
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """torch's GradScaler asks: whether the step takes its scale, and leaves bad steps out."""
+        return all(group["capturable"] for group in self.param_groups)
 
     def __init__(
         self,
@@ -90,7 +93,7 @@ class Optimizer(Base):
         select.known(backend)
         offloading.known(offload)
         if offload is not None:
-            params = list(params)
+            params = offloading.listed(params)
             rule = offloading.with_masters(rule, params)
         self.rule = rule
         self.backend = backend
@@ -161,7 +164,6 @@ class Optimizer(Base):
             self.param_groups.pop()
             raise
         self._line = None
-        self._step_supports_amp_scaling = all(g["capturable"] for g in self.param_groups)
 
     def _check_hyper(self, group: Mapping[str, Any]) -> None:
         """Raise if a hyperparameter has a value that cannot be."""
@@ -184,9 +186,9 @@ class Optimizer(Base):
             with torch.enable_grad():
                 loss = closure()
         line = self._lined_up()
-        if self._step_supports_amp_scaling:
-            found = getattr(self, "found_inf", None)
-            line.scaled(None if found is None else (found, getattr(self, "grad_scale", None)))
+        found = self.__dict__.get("found_inf")  # torch's GradScaler is at work
+        if found is not line.found_inf:
+            line.scaled(found, self.__dict__.get("grad_scale"))
         line.step()
         if self.rule.inputs:
             inputs.grow_old(self.rule, self.param_groups)
@@ -199,8 +201,10 @@ class Optimizer(Base):
         return line
 
     def _line_up(self) -> LineUp:
-        for group in self.param_groups:
+        for number, group in enumerate(self.param_groups):
             self._check_hyper(group)
+            where = f"of group {number}"
+            still_fit(group["params"], self.rule, group, self.backend, self.offload, where)
         if not isinstance(self.state, States):
             self.state = States(self.state)
         return LineUp(self._programs, self.backend, self.param_groups, self.state, self._offload)
@@ -276,21 +280,22 @@ class Optimizer(Base):
         Raises:
             RuntimeError: there are no averages, or they are in place already.
         """
-        pairs = [
-            (p, state["ema_average"]) for p, state in self.state.items() if "ema_average" in state
-        ]
-        if not pairs:
+        averages = {
+            p: state["ema_average"] for p, state in self.state.items() if "ema_average" in state
+        }
+        if not averages:
             raise RuntimeError(
                 "swap_ema(): no average is kept; wrap the rule in glissade.wrappers.ema, and take "
                 "a step"
             )
         self._refuse_swapped("swap_ema()")
+        held = {p: real(p.detach()).clone() for p in averages}
         self._swapped = True
         try:
-            _swap(pairs)
+            _put(averages)
             yield
         finally:
-            _swap(pairs)
+            _put(held)
             self._swapped = False
 
     def _refuse_swapped(self, what: str) -> None:
@@ -345,9 +350,7 @@ class Optimizer(Base):
 
 
 @torch.no_grad()
-def _swap(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
-    """Exchange the values of two tensors, to the bit."""
-    for p, q in pairs:
-        held = p.clone()
-        real(p).copy_(q)
-        q.copy_(real(held))
+def _put(values: Mapping[Tensor, Tensor]) -> None:
+    """Give parameters values."""
+    for p, value in values.items():
+        real(p).copy_(value)

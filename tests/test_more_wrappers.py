@@ -146,6 +146,18 @@ def test_swap_ema_is_undone_to_the_bit(backend: str) -> None:
     optimizer.step()
 
 
+def test_swap_ema_does_not_round_the_average() -> None:
+    p = torch.nn.Parameter(torch.randn(50).to(torch.bfloat16))
+    optimizer = Optimizer([p], wrappers.ema(rules.sgd(0.1), 0.9))
+    for t in range(3):
+        p.grad = normal(t, (50,)).to(torch.bfloat16)
+        optimizer.step()
+    before, average = bits(p), bits(optimizer.state[p]["ema_average"])
+    with optimizer.swap_ema():
+        assert bits(p) != before
+    assert (bits(p), bits(optimizer.state[p]["ema_average"])) == (before, average)
+
+
 def test_an_average_is_saved_and_loaded() -> None:
     p, q = leaf(normal(0, (5,))), leaf(normal(0, (5,)))
     one = Optimizer([p], wrappers.ema(rules.adam(0.1), 0.9))

@@ -144,6 +144,16 @@ def test_saved_and_loaded() -> None:
     assert pickle.loads(pickle.dumps(glissade.SGD([plain]))).offload is None
 
 
+def test_a_group_may_bring_a_generator() -> None:
+    far, near = sides(torch.float32)
+    ours = glissade.AdamW([{"params": (p for p in far)}], lr=0.1, offload="cpu")
+    theirs = glissade.AdamW(near, lr=0.1)
+    gradients(far, near, 0)
+    ours.step()
+    theirs.step()
+    assert torch.equal(here(far[0]), near[0])
+
+
 def test_what_is_refused() -> None:
     p, far = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(Far(torch.ones(3)))
     for said, make in (
@@ -156,6 +166,9 @@ def test_what_is_refused() -> None:
         with pytest.raises(ValueError, match=said):
             make()
     optimizer = glissade.AdamW([far], offload="cpu")
+    half = torch.nn.Parameter(Far(torch.ones(3, dtype=torch.bfloat16)))
+    with pytest.raises(ValueError, match="adamw was made without weights in float32"):
+        optimizer.add_param_group({"params": [half]})
     optimizer.step()
     assert torch.equal(here(far), torch.ones(3))
 

@@ -300,6 +300,11 @@ def test_what_is_refused() -> None:
     ):  # fmt: skip
         with pytest.raises(kind, match=said):
             make()
+    later = glissade.AdamW([wide], lr=0.1)
+    later.param_groups[0]["state_dtype"] = "bfloat16"
+    wide.grad = torch.ones_like(wide)
+    with pytest.raises(ValueError, match=r"has dtype torch\.float64"):
+        later.step()
     optimizer = glissade.AdamW([p], lr=0.1)
     before = p.detach().clone()
     optimizer.param_groups[0]["state_dtype"] = "int3"

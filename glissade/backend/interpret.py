@@ -56,7 +56,7 @@ def step(
         if node.op == "state":
             held = state[node.value]
             if program.storage.get(node.value) in CODES:
-                return _values(blocks.decode(memory(held), state[scale_name(node.value)]), held)
+                return blocks.decode(held, state[scale_name(node.value)])
             return held.to(dtype)
         if node.op == "machine_eps":
             return p.new_tensor(torch.finfo(p.dtype).eps, dtype=dtype)

@@ -15,8 +15,9 @@ from ..plan import Plan
 # The context, one array per call; what begins with ROW is for `look.py`.
 (
     CHUNKS, TENSORS, PARTIALS, CHUNK_BOUNDS, TENSOR_BOUNDS, PARTS, STAGES, STAGE_COUNT,
-    ROW_COUNT, ROW_WORDS, ROW_STATES, ROW_DTYPE, ROW_DEVICE, CONTEXT_WORDS,
-) = range(14)  # fmt: skip
+    ROW_COUNT, ROW_WORDS, ROW_STATES, ROW_DTYPE, ROW_DEVICE, ROW_INDEX,
+    CONTEXT_WORDS,
+) = range(15)  # fmt: skip
 
 # A chunk: a range of elements (flat plans) or rows of one tensor; `piece` counts the chunks of one
 # matrix, so that the partial sums of columns have a place each.

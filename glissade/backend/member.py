@@ -137,9 +137,7 @@ class Member:
                 dict.__setitem__(self.state, name, have)
                 dict.__setitem__(self.state, scales, scale.to(p.device).contiguous())
                 return
-            full = torch.empty_like(have, dtype=torch.float32)
-            memory(full).copy_(blocks.decode(memory(have), scale.to(have.device)))
-            have = full
+            have = blocks.decode(have, scale.to(have.device))
         dict.pop(self.state, scales, None)
         if low in CODES:
             values = as_states(p, flat, torch.float32).copy_(have)

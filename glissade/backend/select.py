@@ -11,6 +11,7 @@ import torch
 from ..checks import nearest
 
 BACKENDS = ("eager", "cpu", "triton")
+OLDEST = (7, 0)  # compute capability that Triton takes
 NATIVE = (torch.float32, torch.float64, torch.bfloat16, torch.float16)  # what kernels take
 
 
@@ -35,6 +36,8 @@ def obstacle(p: torch.Tensor, differentiable: bool, backend: str) -> str:
         allowed = "cpu"
     if p.device.type != allowed:
         return f"it is on device {str(p.device)!r} (allowed is {allowed!r})"
+    if allowed == "cuda" and torch.cuda.get_device_capability(p.device) < OLDEST:
+        return f"{str(p.device)!r} is older than Triton supports (compute capability 7.0)"
     if p.dtype not in NATIVE:
         return f"its dtype is {p.dtype} (allowed are {', '.join(map(str, NATIVE))})"
     if type(p.data) is not torch.Tensor:

@@ -155,9 +155,12 @@ class Table:
         self.tensors[:, at.STEP] = [step.data_ptr() for _, step in asked]
         if states:
             self.tensors[:, -states:] = [[*map(native.handle, x.states)] for x in items]
-        self.context[[at.ROW_COUNT, at.ROW_STATES, at.ROW_DTYPE, at.ROW_DEVICE]] = (
-            len(items), states, look.DTYPES[dtype], look.DEVICES[asked[0][0].device.type],
-        )  # fmt: skip
+        device = asked[0][0].device
+        self.context[at.ROW_COUNT] = len(items)
+        self.context[at.ROW_STATES] = states
+        self.context[at.ROW_DTYPE] = look.DTYPES[dtype]
+        self.context[at.ROW_DEVICE] = look.DEVICES[device.type]
+        self.context[at.ROW_INDEX] = -1 if device.index is None else device.index
         return native
 
     @property

@@ -157,6 +157,23 @@ def test_groups_saved_and_loaded(device: str) -> None:
         torch.testing.assert_close(p.detach(), r.detach(), rtol=1e-5, atol=1e-6)
 
 
+@ON
+def test_a_checkpoint_does_not_change_how_steps_are_taken(device: str) -> None:
+    """Of an optimizer without `capturable` into one with it, and the other way."""
+    sides = both(rules.adamw(0.1), device)
+    for params, optimizer in sides:
+        gradients(params, 0)
+        optimizer.step()
+    saved = [optimizer.state_dict() for _, optimizer in sides]
+    for (params, optimizer), other in zip(sides, reversed(saved), strict=True):
+        was = optimizer.param_groups[0]["capturable"]
+        optimizer.load_state_dict(other)
+        assert optimizer.param_groups[0]["capturable"] is was
+        gradients(params, 1)
+        optimizer.step()
+    same(sides)
+
+
 def test_what_is_refused() -> None:
     p = torch.nn.Parameter(torch.ones(3))
     for said, make in (

@@ -15,7 +15,7 @@ import glissade
 from glissade import Optimizer, Rule, State, rules, wrappers
 from glissade.backend import select
 from glissade.registry import Entry
-from glissade.rule import mean, norm, sqrt
+from glissade.rule import maximum, mean, norm, sqrt
 from tests.cases import feed
 from tests.test_storage import EACH, bind
 
@@ -115,6 +115,29 @@ def test_wrappers(around: Any, device: str) -> None:
 
 
 @ON
+def test_numbers_where_arrays_are_expected(device: str) -> None:
+    """A state that is set to 0 in some steps, a power of a number."""
+    rule = wrappers.accumulate(rules.sgd(0.1, momentum=0.9), 2)
+    agree(rule, device, torch.bfloat16, "bfloat16")
+
+    def update(p: Any, g: Any, s: Any, t: Any, h: Any) -> Any:
+        m = maximum(0.0, 2.0 ** (0.1 * g)) + 0.5 * s.m
+        return h.lr * m, State(m=m)
+
+    agree(Rule(update, {"lr": 0.1}), device, torch.float64, None)
+
+
+@ON
+def test_tensors_without_elements(device: str) -> None:
+    for capturable in (False, True):
+        p = torch.nn.Parameter(torch.ones(0, device=device))
+        optimizer = glissade.LAMB([p], lr=0.1, backend="triton", capturable=capturable)
+        for _ in range(2):
+            p.grad = torch.ones_like(p)
+            optimizer.step()
+
+
+@ON
 @pytest.mark.parametrize("around", [wrappers.kahan, wrappers.master_weights])
 def test_what_keeps_lost_bits(around: Any, device: str) -> None:
     ours, _ = train(around(rules.adamw(0.01)), "triton", device, torch.bfloat16)
@@ -142,9 +165,10 @@ def test_a_rule_of_ones_own(device: str) -> None:
 @ON
 def test_states_may_have_any_name(device: str) -> None:
     def update(p: Any, g: Any, s: Any, t: Any, h: Any) -> Any:
-        return h.lr * (s.i + s.x1 + s.numbers + s.p_ptr + g), State(
-            i=0.5 * s.i + g, x1=s.x1 + s.i, numbers=g * 0.1 + 0 * s.numbers, p_ptr=norm(g) + s.p_ptr
-        )
+        return h.lr * (s.i + s.x1 + s.numbers + s.p_ptr + g + s.g - s.p), State(
+            i=0.5 * s.i + g, x1=s.x1 + s.i, numbers=g * 0.1 + 0 * s.numbers,
+            p_ptr=norm(g) + s.p_ptr, g=0.5 * s.g + p, p=g * g + 0 * s.p,
+        )  # fmt: skip
 
     agree(Rule(update, {"lr": 0.1}), device, torch.float64, None)
 

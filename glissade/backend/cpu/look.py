@@ -56,6 +56,7 @@ class _Walk(Code):
         self.states = self.word(context, at.ROW_STATES)
         self.dtype = self.word(context, at.ROW_DTYPE)
         self.device = self.word(context, at.ROW_DEVICE)
+        self.index = self.word(context, at.ROW_INDEX)
         table, count = self.word(context, at.TENSORS, PTR), self.word(context, at.ROW_COUNT)
         self.each(count, lambda i: self.row(self.slot(table, self.b.mul(i, self.width))))
         self.b.ret(I64(1))
@@ -104,6 +105,7 @@ class _Look(_Walk):
         self.need(self.ask("is_defined", tensor, I8), I8(1))  # first: of nothing, nothing is known
         self.need(self.ask("get_layout", tensor, I32), I32(0))  # not sparse
         self.need(b.sext(self.ask("get_device_type", tensor, I32), I64), self.device)
+        self.need(b.sext(self.ask("get_device_index", tensor, I32), I64), self.index)
         self.need(b.sext(self.ask("get_dtype", tensor, I32), I64), self.dtype)
         self.need(b.zext(self.call(IS_NEG, I8, tensor), I64), I64(0))
         form = self.word(row, at.FORM, PTR)
@@ -217,6 +219,7 @@ def _row(native: Native, p: Tensor, state: Tensor, like: Tensor) -> tuple[Any, .
     context = np.zeros(at.CONTEXT_WORDS, np.int64)
     context[[at.TENSORS, at.ROW_WORDS]] = row.ctypes.data, len(row)
     context[[at.ROW_COUNT, at.ROW_STATES, at.ROW_DTYPE]] = 1, 1, DTYPES[like.dtype]
+    context[at.ROW_INDEX] = -1
     return context, row, step, shape
 
 

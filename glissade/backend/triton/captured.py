@@ -18,7 +18,7 @@ from ..batch import Lane, Work
 from ..tables import Words
 from ..together import Part
 from . import tables
-from .begin import Begin
+from .begin import HYPER, NUMBERS, STEP, Begin
 from .compile import function
 from .emit import Text
 
@@ -83,6 +83,10 @@ class CapturedLane(Lane):
         return Begin(self.program)
 
     @functools.cached_property
+    def _function(self) -> Any:
+        return function(Text("begin", self._begin.source, per_chunk=False))
+
+    @functools.cached_property
     def _device(self) -> torch.device:
         return self.members[self.buckets[0].members[0]].param.device
 
@@ -102,16 +106,16 @@ class CapturedLane(Lane):
         group_of = {i: k for k, bucket in enumerate(self.buckets) for i in bucket.members}
         rows = np.zeros((len(self.order), self._begin.words), np.int64)
         for row, index in zip(rows, self.order, strict=True):
-            row[0] = self.members[index].state["step"].data_ptr()
-            row[1] = self._hyper[group_of[index]].data_ptr()
+            row[STEP] = self.members[index].state["step"].data_ptr()
+            row[HYPER] = self._hyper[group_of[index]].data_ptr()
         for k, table in enumerate(self.tables):
-            rows[:, 2 + k] = table.numbers_at()
+            rows[:, NUMBERS + k] = table.numbers_at()
         return torch.from_numpy(rows).to(self._device)
 
     def _send_hyper(self) -> None:
         """Hyperparameters as they are now: numbers if they have changed, tensors as they lie."""
         for k, bucket in enumerate(self.buckets):
-            values = [_found(bucket.group, key) for key in self._begin.hyper]
+            values = [_found(bucket.group, key, self._device) for key in self._begin.hyper]
             numbers = tuple(x for x in values if not isinstance(x, torch.Tensor))
             for at, x in enumerate(values):
                 if isinstance(x, torch.Tensor):
@@ -135,9 +139,13 @@ class CapturedLane(Lane):
             elif self._scaled:
                 self._amp[at].fill_(usual)
         self._scaled = self.amp is not None
-        begin = function(Text("begin", self._begin.source, per_chunk=False))
+        if not self.order:
+            return
+        if tables.capturing(self._device):  # a graph needs this memory for as long as it lives
+            self.program.kernels.setdefault("captured", []).append(self)
+        begin, rows = self._function, len(self.order)
         with self.tables[0].here():
-            begin[(len(self.order),)](self._rows, self._amp, num_warps=1, enable_fp_fusion=False)
+            begin[(rows,)](self._rows, self._amp, num_warps=1, enable_fp_fusion=False)
         for table in self.tables:
             table.run()
 
@@ -165,11 +173,11 @@ class CapturedLane(Lane):
         torch.autograd.graph.increment_version([self.members[i].param for i in self.order])
 
 
-def _found(group: Mapping[str, Any], key: tuple[Any, ...]) -> Any:
+def _found(group: Mapping[str, Any], key: tuple[Any, ...], device: torch.device) -> Any:
     """A hyperparameter: a number, or the tensor on a device that holds it."""
     value: Any = group
     for part in key:
         value = value[part]
-    on_device = isinstance(value, torch.Tensor) and value.device.type != "cpu"
-    held = isinstance(value, torch.Tensor) and (on_device or value.ndim == 0)
-    return value.detach() if held else plain(value)
+    if isinstance(value, torch.Tensor) and value.device == device:
+        return value.detach()
+    return plain(value)

@@ -148,8 +148,8 @@ class Passing(Source):
         self, work: Pass, scope: Scope, blocks: str, blocks_mask: str
     ) -> list[tuple[Node, str]]:
         """Compute everything, then store; what there is to add up."""
-        news = {name: self.value(n, scope) for name, n in work.stores.items()}
-        param = None if work.param is None else self.value(work.param, scope)
+        news = {name: self._element(n, scope) for name, n in work.stores.items()}
+        param = None if work.param is None else self._element(work.param, scope)
         terms = [(n, self.value(n.args[0], scope)) for n in work.sums]
         for name, x in news.items():
             kept = self.layout.plan.storage.get(name)
@@ -160,16 +160,18 @@ class Passing(Source):
                 self.line(f"tl.store({scales} + {blocks}, {units}, mask={blocks_mask})")
             else:
                 x = self.rounded(x, self.type_of(self.layout.states[name]))
-            self._store(pointer, x, work.stores[name], scope)
-        if param is not None and work.param is not None:
+            self.line(f"tl.store({pointer} + i, {x}, mask=inside)")
+        if param is not None:
             param = self.rounded(param, f"tl.{self.dtype}")
-            self._store(self.column(at.PARAM, "p_ptr"), param, work.param, scope)
+            self.line(f"tl.store({self.column(at.PARAM, 'p_ptr')} + i, {param}, mask=inside)")
         return terms
 
-    def _store(self, pointer: str, x: str, n: Node, scope: Scope) -> None:
-        if n.kind is not Kind.ELEMENT:  # a number for all
-            x = f"{x} + tl.zeros({scope.shape}, {self.work})"
-        self.line(f"tl.store({pointer} + i, {x}, mask=inside)")
+    def _element(self, n: Node, scope: Scope) -> str:
+        """A value for each element, also where there is one number for all."""
+        x = self.value(n, scope)
+        return (
+            x if n.kind is Kind.ELEMENT else self.new(f"{x} + tl.zeros({scope.shape}, {self.work})")
+        )
 
     def _partial(self, n: Node, x: str) -> None:
         words, slot = self.layout.partial_words, self.layout.partials[n]

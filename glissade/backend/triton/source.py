@@ -28,9 +28,9 @@ CALLS = {
 
 
 TAKEN = {
-    "ALIGNED", "BLOCKS", "EVEN", "at", "chunk", "chunks", "columns", "entry", "f", "hi", "i",
-    "inside", "j", "lo", "numbers", "one", "partials", "piece", "row", "rows", "scalars", "start",
-    "tensors", "there", "tl",
+    "ALIGNED", "BLOCKS", "EVEN", "GUARDED", "at", "chunk", "chunks", "columns", "entry", "f", "g",
+    "hi", "i", "inside", "j", "lo", "numbers", "one", "p", "partials", "piece", "row", "rows",
+    "scalars", "start", "tensors", "there", "tl",
 }  # fmt: skip
 
 
@@ -155,7 +155,7 @@ class Source:
 
     def state(self, name: str) -> str:
         """The pointer to a state."""
-        return self.column(self.layout.states[name], f"{name}_ptr")
+        return self.column(self.layout.states[name], f"{self.local(name)}_ptr")
 
     def place(self, node: Node, scope: Scope) -> str | None:
         """The pointer to the array where a node's values lie, or None if they are computed."""
@@ -238,13 +238,27 @@ class Source:
         code = CODES.get(self.layout.plan.storage.get(name, ""))
         if code is None:
             same = self.type_of_values(name) == self.work
-            found = self.new(load if same else f"{load}.to({self.work})", local(name))
+            found = self.new(load if same else f"{load}.to({self.work})", self.called(node, name))
             if node.op == "g":
                 scale = f"tl.load({self.column(at.HOST, 'numbers')} + {unscale(self.layout)})"
                 self.line(f"if GUARDED:\n{self.indent}    g = g * {scale}.to({self.work})")
             return found
         unit = f"tl.load({self.state(scale_name(name))} + {index} // {EACH}, mask={mask}, other=0)"
-        return self.new(f"f.decode({load}, {unit}, {code.offset!r}, {code.first})", local(name))
+        return self.new(
+            f"f.decode({load}, {unit}, {code.offset!r}, {code.first})", self.local(name)
+        )
+
+    def called(self, node: Node, name: str) -> str:
+        """The variable of what was loaded."""
+        return name if node.op in ("p", "g") or not name else self.local(name)
+
+    def local(self, name: str) -> str:
+        """What a state is called in the code: by its name, unless that is taken."""
+        while name in TAKEN or name.endswith("_ptr") or re.fullmatch(r"[chsx]\d+", name):
+            name += "_old"
+            while name in self.layout.plan.kinds:
+                name += "_"
+        return name
 
     def _computed(self, node: Node, scope: Scope) -> str:
         if node.op == "noise":
@@ -302,6 +316,8 @@ class Source:
         if node.op == "where":
             text = f"tl.where({', '.join(args)})"
             return text if node.bool_ else f"{text}.to({dtype})"
+        if node.args[0].op == "const":  # no tensor by itself
+            args[0] = f"tl.full((), {args[0]}, {dtype})"
         return f"{CALLS[node.op]}({', '.join(args)})"
 
 
@@ -313,12 +329,6 @@ def active(layout: Layout) -> int:
 def unscale(layout: Layout) -> int:
     """The slot of what gradients are multiplied by there."""
     return len(layout.hosts) + 1
-
-
-def local(name: str) -> str:
-    """What a state is called in the code: by its name, unless that is taken."""
-    taken = name in TAKEN or name.endswith("_ptr") or re.fullmatch(r"[chsx]\d+", name)
-    return f"{name}_old" if taken else name
 
 
 def spelled(node: Node) -> str:

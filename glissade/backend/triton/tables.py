@@ -41,6 +41,7 @@ class Table(tables.Table):
         self._sent_chunks = torch.from_numpy(self.chunks).to(self.device)
         self._sent_tensors = torch.empty_like(torch.from_numpy(self.tensors), device=self.device)
         self._pointers: Any = None  # as they were sent
+        self._captured: list[torch.Tensor] = []
         states = slice(self.layout.first_state, self.layout.first_state + len(self.layout.states))
         self._states_aligned = not (self.tensors[:, states] % ALIGNMENT).any()
         self._aligned = False
@@ -53,7 +54,7 @@ class Table(tables.Table):
         return self._sent_numbers[bucket].data_ptr()
 
     def _array(self, n: int, dtype: torch.dtype) -> torch.Tensor:
-        array = torch.empty(max(n, 1), dtype=dtype, device=self.device)
+        array = torch.empty(n, dtype=dtype, device=self.device)
         self._keep.append(array)
         return array
 
@@ -75,7 +76,8 @@ class Table(tables.Table):
 
     def run(self, segment: int = 0) -> None:
         """Launch what lies between two breaks."""
-        assert self._sent_numbers is not None
+        if self._sent_numbers is None:  # tensors without elements
+            return
         with self.here():
             if segment == 0:
                 self._send_pointers()
@@ -91,6 +93,14 @@ class Table(tables.Table):
 
     def _send_pointers(self) -> None:
         pointers = self.tensors[:, [at.PARAM, at.GRAD]]
+        if capturing(self.device):
+            # A graph copies them again in each replay: from memory that nobody else writes to.
+            held = torch.from_numpy(self.tensors.copy()).pin_memory()
+            self._captured.append(held)
+            self._sent_tensors.copy_(held, non_blocking=True)
+            self._pointers = None
+            self._aligned = self._states_aligned and not (pointers % ALIGNMENT).any()
+            return
         if self._pointers is None or not np.array_equal(pointers, self._pointers):
             self._sent_tensors.copy_(torch.from_numpy(self.tensors), non_blocking=True)
             self._pointers = pointers
@@ -107,3 +117,8 @@ class Table(tables.Table):
                 yield
         else:
             yield
+
+
+def capturing(device: torch.device | None) -> bool:
+    """Whether a CUDA graph is being captured."""
+    return device is not None and device.type == "cuda" and torch.cuda.is_current_stream_capturing()
