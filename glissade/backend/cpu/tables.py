@@ -15,7 +15,7 @@ from . import team, threads
 from .compile import Kernel
 
 CHUNK = 1 << 15  # elements; with the arrays of a rule about the size of a core's own cache
-MIN_ROWS = 64  # of a chunk whose columns are summed: each chunk has a row of sums of its own
+MIN_ROWS = 256  # of a chunk whose columns are summed: each chunk has a row of sums of its own
 
 
 class Table(tables.Table):
