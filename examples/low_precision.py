@@ -4,7 +4,7 @@
 
 Each optimizer in float32, with states in bfloat16 and in 8 bits, and with everything in bfloat16
 (rounded at random). Handwritten digits: a small network, validation error after fifteen epochs.
-Text: a byte-level transformer of 120,000 parameters on Python's own standard library, loss on files
+Text: a byte-level transformer of 137,088 parameters on Python's own standard library, loss on files
 that it has not seen, after 200 steps. Each at one learning rate for all ways.
 """
 
