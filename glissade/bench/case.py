@@ -48,6 +48,7 @@ class Case:
     ours: Timed | None = None
     floor: Timed | None = None
     peers: dict[str, Timed] = field(default_factory=dict)
+    host_us: float | None = None  # until a step is handed to a device
     over_float32: float | None = None  # times as fast as the same rule in float32
     busy_cores_of_others: float | None = None
     notes: list[str] = field(default_factory=list)

@@ -16,6 +16,7 @@ from glissade.bench.machine import Bystanders, machine
 from glissade.bench.options import COMPILING, SECTIONS, STARTING
 from glissade.bench.record import Record
 from glissade.bench.settings import DTYPES, STATE_DTYPES, Settings
+from glissade.bench.shapes import ON_DEVICE
 from glissade.commands import fail
 
 SLOWER = 3  # exit code
@@ -30,12 +31,13 @@ def bench(
         ),
     ] = None,
     shapes: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Which models; `compile` is the time that compiling takes, `start` that of the "
-            "import and of a fresh process's first step."
+            "import and of a fresh process's first step. "
+            f"[default: {','.join(SECTIONS)}; with --device cuda {','.join(ON_DEVICE)}]"
         ),
-    ] = ",".join(SECTIONS),
+    ] = None,
     quick: Annotated[
         bool,
         typer.Option(
@@ -77,6 +79,9 @@ def bench(
             help=f"Of our states, each with each dtype: {', '.join(STATE_DTYPES)}, or all.",
         ),
     ] = STATE_DTYPES[0],
+    device: Annotated[
+        str, typer.Option(metavar="DEVICE", help="cpu, or cuda: Triton's kernels on a GPU.")
+    ] = "cpu",
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads  [default: as many as torch takes]")
     ] = None,
@@ -119,7 +124,7 @@ def bench(
         old = None if compare_ is None else record.read(compare_)
         new = None if from_ is None else record.read(from_)
         settings = options.settings(
-            optimizers, shapes, quick, all_, peers, compile_, dtype, state_dtype, repeat
+            optimizers, shapes, quick, all_, peers, compile_, dtype, state_dtype, repeat, device
         )
     except ValueError as error:
         fail("bench", str(error), 2)
@@ -166,7 +171,7 @@ def _measured(screen: show.Screen, settings: Settings, threads: int | None) -> R
 def _run(screen: show.Screen, settings: Settings, tell: Callable[[str], None]) -> Record:
     """Measure, and show the models' tables as they come."""
     bystanders, clock = Bystanders(), time.monotonic()
-    found = Record(machine(), settings, started=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+    found = Record(machine(settings.device), settings, started=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
     screen.say(str(found.machine))
     turns = f"{settings.rounds} rounds, turns of {settings.seconds:g} s or a step"
     screen.say(turns + (", few rules on the large models" if settings.quick else ""))

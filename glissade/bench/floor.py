@@ -16,9 +16,8 @@ from typing import Any
 
 import torch
 
-from ..backend.cpu.compile import compile_plan
-from ..backend.cpu.tables import Table
-from ..backend.tables import Item
+from ..backend.engines import engine
+from ..backend.tables import Item, Table
 from ..checks import plain
 from ..graph import Graph, Kind
 from ..plan import Finish, Pass, Plan
@@ -135,8 +134,10 @@ def stream_plan(stream: Stream) -> Plan:
 class Streams:
     """Streams over arrays of as many elements as a model has, made as they are asked for."""
 
-    def __init__(self, elements: int) -> None:
+    def __init__(self, elements: int, device: str = "cpu", backend: str = "cpu") -> None:
         self.elements = elements
+        self._device = device
+        self._engine = engine(backend)
         self._arrays: dict[str, list[torch.Tensor]] = {}  # by dtype
         self._tables: dict[Stream, Table] = {}
 
@@ -145,8 +146,8 @@ class Streams:
         if stream not in self._tables:
             plan = stream_plan(stream)
             item = Item((self.elements,), 0, self._taken(stream.formats))
-            kernel = compile_plan(plan, "float32")
-            self._tables[stream] = Table(plan, kernel, [item], 1, torch.float32)
+            (kernel,) = self._engine.compile([(plan, "float32")])
+            self._tables[stream] = self._engine.table(plan, kernel, [item], 1, torch.float32)
         return self._tables[stream]
 
     def _taken(self, formats: Sequence[str]) -> tuple[torch.Tensor, ...]:
@@ -157,7 +158,8 @@ class Streams:
             have = self._arrays.setdefault(dtype, [])
             at = used[dtype] = used.get(dtype, -1) + 1
             if at == len(have):
-                have.append(torch.ones(self.elements, dtype=getattr(torch, dtype)))
+                kind = getattr(torch, dtype)
+                have.append(torch.ones(self.elements, dtype=kind, device=self._device))
             taken.append(have[at])
         return tuple(taken)
 

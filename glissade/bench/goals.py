@@ -77,6 +77,9 @@ def goals(
     """The goals that these figures speak to."""
     full = [case for case in cases if case.ours and case.floor and case.precision.full]
     done = {(case.rule, case.shape): case for case in full}
+    if any(case.host_us is not None for case in full):
+        yield from _on_a_device(done)
+        return
     yield from _of_adamw(done)
     yield from _in_lower_precision(cases)
     yield from _of_floors(done)
@@ -91,6 +94,24 @@ def goals(
         yield Goal("import glissade, after torch", start.ours.median, 0.3, True, " s")
         what = "AdamW in a fresh process, until its first step is done"
         yield Goal(what, start.first_step.median, 0.3, True, " s")
+
+
+def _on_a_device(done: dict[tuple[str, str], Case]) -> Iterator[Goal]:
+    """Of a data-centre GPU."""
+    large, small = done.get((REFERENCE, "billion")), done.get((REFERENCE, "thousand"))
+    if large:
+        what = f"{REFERENCE} on billion, of the speed of memory"
+        yield Goal(what, large.floor_percent, FLOOR, False, " %")
+        if "fused" in large.peers:
+            what = f"{REFERENCE} on billion, times as fast as torch fused"
+            yield Goal(what, large.peers["fused"].ratio, 1.2, False, "x")
+    if small and small.host_us is not None:
+        what = f"{REFERENCE} on thousand, until a step is handed over"
+        yield Goal(what, small.host_us, 20.0, True, " µs")
+    lamb = done.get(("lamb", "billion"))
+    if lamb and lamb.ours and large and large.ours:
+        over = lamb.ours.us / large.ours.us
+        yield Goal(f"lamb on billion, times {REFERENCE}", over, 1.45, True, "x")
 
 
 def _of_adamw(done: dict[tuple[str, str], Case]) -> Iterator[Goal]:

@@ -30,16 +30,18 @@ class Machine:
     torch: str
     llvmlite: str
     glissade: str
+    gpu: str = ""
 
     def __str__(self) -> str:
+        gpu = f"{self.gpu} beside " if self.gpu else ""
         return (
-            f"{self.cpu}, {self.cores} cores, {self.threads} threads, vectors of "
+            f"{gpu}{self.cpu}, {self.cores} cores, {self.threads} threads, vectors of "
             f"{self.vector_bits} bits; torch {self.torch}, Python {self.python}, {self.system}"
         )
 
 
-def machine() -> Machine:
-    """The machine at hand, with the threads that torch is set to."""
+def machine(device: str = "cpu") -> Machine:
+    """The machine at hand, with the threads that torch is set to, and its GPU if that is timed."""
     return Machine(
         cpu=_model(),
         cores=os.cpu_count() or 1,
@@ -51,6 +53,7 @@ def machine() -> Machine:
         torch=torch.__version__,
         llvmlite=llvmlite.__version__,
         glissade=__version__,
+        gpu="" if device == "cpu" else torch.cuda.get_device_name(),
     )
 
 

@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 import typer
 
 from .. import registry
@@ -22,16 +23,17 @@ from .settings import (
     Precision,
     Settings,
 )
-from .shapes import MODELS
+from .shapes import MODELS, ON_DEVICE, USUAL
 
 COMPILING, STARTING = "compile", "start"  # sections of their own beside the models
-SECTIONS = (*MODELS, COMPILING, STARTING)
+SECTIONS = (*USUAL, COMPILING, STARTING)
+DEVICES = ("cpu", "cuda")
 WITHOUT_A_RUN = ("from_", "compare_", "picture")
 
 
 def settings(
     optimizers: str | None,
-    shapes: str,
+    shapes: str | None,
     quick: bool,
     all_: bool,
     peers: str | None,
@@ -39,15 +41,23 @@ def settings(
     dtype: str,
     state_dtype: str,
     repeat: int | None,
+    device: str = "cpu",
 ) -> Settings:
     """What the options ask for."""
+    (device,) = names(device, DEVICES, "device")[:1]
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: torch sees no CUDA device here")
+    sections = (*MODELS, COMPILING, STARTING) if device == "cpu" else tuple(MODELS)
+    if shapes is None:
+        shapes = ",".join(SECTIONS if device == "cpu" else ON_DEVICE)
     numbers = itertools.product(
         _some(dtype, DTYPES, "dtype"), _some(state_dtype, STATE_DTYPES, "state dtype")
     )
     usual = Settings((), ())
     return Settings(
         optimizers=names(optimizers, registry.names(), "optimizer"),
-        shapes=names(shapes, SECTIONS, "shape"),
+        shapes=names(shapes, sections, "shape"),
+        device=device,
         rounds=repeat or (QUICK_ROUNDS if quick else usual.rounds),
         seconds=QUICK_SECONDS if quick else usual.seconds,
         patience=1 if quick else usual.patience,
@@ -106,8 +116,9 @@ def check_no_run(context: typer.Context) -> None:
 
 def words(settings: Settings) -> list[str]:
     """The command line that asks for these settings, without what is so anyway."""
-    usual = Settings(registry.names(), SECTIONS)
+    usual = Settings(registry.names(), SECTIONS if settings.device == "cpu" else ON_DEVICE)
     said = {
+        "--device": (settings.device, usual.device),
         "-o": (settings.optimizers, usual.optimizers),
         "--shapes": (settings.shapes, usual.shapes),
         "--peers": (settings.peers, () if settings.all else usual.peers),

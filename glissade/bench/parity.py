@@ -17,7 +17,12 @@ STEPS = 3
 
 
 def mismatch(
-    entry: Entry, steps: int = STEPS, dtype: str = "float32", state_dtype: str | None = None
+    entry: Entry,
+    steps: int = STEPS,
+    dtype: str = "float32",
+    state_dtype: str | None = None,
+    device: str = "cpu",
+    backend: str = "cpu",
 ) -> str:
     """Where the compiled kernel of an optimizer and its float64 reference part; empty if nowhere.
 
@@ -32,22 +37,22 @@ def mismatch(
         return torch.randn(shape, generator=generator).to(getattr(torch, dtype))
 
     start = [normal(shape) for shape in SHAPES]
-    fast = [p.clone().requires_grad_() for p in start]
+    fast = [p.to(device, copy=True).requires_grad_() for p in start]
     exact = [(p.clone() if low else p.double()).requires_grad_() for p in start]
     rule = entry.bind(LR)
-    ours = fed(Optimizer(fast, rule, backend="cpu", state_dtype=state_dtype))
+    ours = fed(Optimizer(fast, rule, backend=backend, state_dtype=state_dtype))
     reference = fed(Optimizer(exact, rule, backend="eager", state_dtype=state_dtype))
     for t in range(1, max(steps, STEPS) + 1):
         for p, q in zip(fast, exact, strict=True):
-            p.grad = normal(tuple(p.shape))
-            q.grad = p.grad.to(q.dtype)
+            g = normal(tuple(p.shape))
+            p.grad, q.grad = g.to(device), g.to(q.dtype)
         ours.step()
         reference.step()
         for p, q in zip(fast, exact, strict=True):
             wrong = _wrong(ours, p, reference, q, agreement)
             if wrong:
                 return f"{wrong} of a parameter of shape {tuple(p.shape)} at step {t}"
-    if any(torch.equal(p, q) for p, q in zip(fast, start, strict=True)):
+    if any(torch.equal(p.cpu(), q) for p, q in zip(fast, start, strict=True)):
         return "a parameter that did not move"
     return ""
 
@@ -61,7 +66,7 @@ def _wrong(
     pairs |= {f"state {k}": (have[k], want[k]) for k in have if k != "step"}
     for what, (x, y) in pairs.items():
         scale = float(y.abs().max())
-        x, y = x.double(), y.double()
+        x, y = x.cpu().double(), y.double()
         if not torch.allclose(x, y, rtol=agreement, atol=agreement * scale):
             worst = float((x - y).abs().max()) / max(scale, 1e-300)
             return f"{what} is {worst:.1e} off"

@@ -56,8 +56,8 @@ class Bench:
         if lacking:
             return [_case(rule, shape, x, lacking) for rule in rules for x in asked[rule]]
         dtypes = dict.fromkeys(x.dtype for some in asked.values() for x in some)
-        params = {dtype: model.parameters(dtype) for dtype in dtypes}
-        streams = Streams(model.elements)
+        params = {dtype: model.parameters(dtype, choice.device) for dtype in dtypes}
+        streams = Streams(model.elements, choice.device, choice.backend)
         cases = []
         for rule in rules:
             self.tell(f"{shape}: {rule}")
@@ -80,18 +80,18 @@ class Bench:
             if dtype not in peers:
                 peers[dtype] = self._peers(lane, params[dtype])
         # With many peers a round takes long: ours and its floor stand next to each other.
-        contestants = {}
+        contestants, wait = {}, self._wait
         for lane in lanes:
             contestants[lane.contestant.name] = lane.contestant
             for stream in lane.moves.streams:
                 table = streams.table(stream)
                 table.run()
                 name = f"stream {stream}"
-                contestants.setdefault(name, Contestant(name, table.run))
+                contestants.setdefault(name, Contestant(name, table.run, wait=wait))
         for dtype, some in peers.items():
             for form, (other, _) in some.items():
                 name = f"{dtype} {form}"
-                contestants[name] = Contestant(name, other.step)
+                contestants[name] = Contestant(name, other.step, wait=wait)
         if lanes:
             choice = self.settings
             times, busy = race(
@@ -99,6 +99,9 @@ class Bench:
             )
             for lane in lanes:
                 lane.case.busy_cores_of_others = busy
+                handed = lane.case.host_us = lane.contestant.handing_over()
+                if handed is not None:
+                    lane.case.notes.append(f"a step is handed to the device in {handed:.1f} µs")
                 _fill(lane, times, peers[lane.case.dtype])
         return cases
 
@@ -116,7 +119,8 @@ class Bench:
             if case.error:
                 return case
             rule = entry.bind(LR)
-            ours = Optimizer(params, rule, backend="cpu", state_dtype=precision.asked)
+            backend = self.settings.backend
+            ours = Optimizer(params, rule, backend=backend, state_dtype=precision.asked)
         except (TypeError, ValueError, RuntimeError) as error:
             case.error = f"refused: {next(iter(str(error).splitlines()), repr(error))}"
             return case
@@ -130,18 +134,29 @@ class Bench:
                 ours.step()
 
         if model.elements >= WATCHED:
-            held = memory.kept(warm)
+            held = memory.kept(warm, self.settings.device)
             case.held_bytes = None if held is None else held / model.elements
         else:
             warm()
-        peak = _peak(ours.step, model, 3)
-        return Lane(case, moves, Contestant(str(precision), ours.step, moves.cycle), peak)
+        peak = self._peak(ours.step, model, 3)
+        contestant = Contestant(str(precision), ours.step, moves.cycle, self._wait)
+        return Lane(case, moves, contestant, peak)
+
+    @property
+    def _wait(self) -> Callable[[], object] | None:
+        return None if self.settings.device == "cpu" else torch.cuda.synchronize
+
+    def _peak(self, step: Callable[[], object], model: Model, times: int) -> int | None:
+        if model.elements < WATCHED:
+            return None
+        return memory.peak(step, times, self.settings.device)
 
     def _parity(self, entry: Entry, moves: Traffic, precision: Precision) -> str:
         key = entry.name, precision
         if key not in self._verdicts:
             steps = moves.settled + moves.cycle
-            wrong = parity.mismatch(entry, steps, precision.dtype, precision.asked)
+            where = self.settings.device, self.settings.backend
+            wrong = parity.mismatch(entry, steps, precision.dtype, precision.asked, *where)
             self._verdicts[key] = f"parity failed: {wrong}" if wrong else ""
         return self._verdicts[key]
 
@@ -158,7 +173,7 @@ class Bench:
             except PeerError as error:
                 lane.case.notes.append(str(error))
                 continue
-            found[form] = other, _peak(other.step, MODELS[shape], 1)
+            found[form] = other, self._peak(other.step, MODELS[shape], 1)
         return found
 
 
@@ -191,10 +206,6 @@ def _fill(
         case.over_float32 = ratio(times[str(FLOAT32)], own)
 
 
-def _peak(step: Callable[[], object], model: Model, times: int) -> int | None:
-    return memory.peak(step, times) if model.elements >= WATCHED else None
-
-
 def _mixed(times: Mapping[str, Sequence[float]], streams: Mapping[Stream, float]) -> list[float]:
     """The floor of each round: its streams' times, as often as a step needs them."""
     each = [[n * t for t in times[f"stream {s}"]] for s, n in streams.items()]
@@ -203,7 +214,7 @@ def _mixed(times: Mapping[str, Sequence[float]], streams: Mapping[Stream, float]
 
 def shortage(model: Model, settings: Settings) -> str:
     """Why a model does not fit into memory, in words; empty if it does."""
-    have, need = memory.available(), 0.0
+    have, need = memory.available(settings.device), 0.0
     for rule in settings.rules(model.name):
         precisions = settings.numbers(rule, model.name)
         size = 4.0 * 6  # bytes for each parameter: streams

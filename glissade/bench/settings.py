@@ -62,11 +62,19 @@ class Settings:
     compile: bool = False  # torch.compile too
     all: bool = False  # every rule on gpt2, the reference also on the rest and in every precision
     peers: tuple[str, ...] = (TORCH,)  # libraries
+    device: str = "cpu"
     precisions: tuple[Precision, ...] = (FLOAT32,)
+
+    @property
+    def backend(self) -> str:
+        """Of ours."""
+        return "cpu" if self.device == "cpu" else "triton"
 
     def rules(self, shape: str) -> tuple[str, ...]:
         """The optimizers that are timed on a model."""
         if self.all and shape != "gpt2":
+            if shape == "billion":
+                return tuple(name for name in self.optimizers if name in QUICK_ON_HEAVY)
             return tuple(name for name in self.optimizers if name == REFERENCE)
         if not self.quick or shape not in HEAVY or self.all:
             return self.optimizers
@@ -88,6 +96,8 @@ class Settings:
             have = tuple(form for form in have if form != COMPILED)
         if tensors > COMPILABLE:
             have = tuple(form for form in have if form != "optax")  # one jit of all tensors, too
+        if self.device != "cpu":
+            have = tuple(form for form in have if form != "optax")  # jax has its own devices
         if all(dtype != one.dtype for one in self.precisions):  # it came with --all
             have = tuple(form for form in have if form not in ("default", "foreach"))
         if self.quick and shape in HEAVY:

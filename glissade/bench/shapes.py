@@ -37,13 +37,14 @@ class Model:
             out[len(shape)] = out.get(len(shape), 0) + math.prod(shape)
         return out
 
-    def parameters(self, dtype: str = "float32") -> list[torch.Tensor]:
+    def parameters(self, dtype: str = "float32", device: str = "cpu") -> list[torch.Tensor]:
         """The parameters, with gradients, of the sizes that training has."""
         like: torch.dtype = getattr(torch, dtype)
-        generator = torch.Generator().manual_seed(0)
+        generator = torch.Generator(device).manual_seed(0)
 
         def normal(shape: Shape, std: float) -> torch.Tensor:
-            return torch.empty(shape).normal_(0.0, std, generator=generator).to(like)
+            made = torch.empty(shape, device=device)
+            return made.normal_(0.0, std, generator=generator).to(like)
 
         params = [normal(shape, 0.02).requires_grad_() for shape in self.shapes]
         for p in params:
@@ -74,5 +75,9 @@ MODELS: Mapping[str, Model] = {
         Model("small", "a transformer of 4.3M", _transformer(240, 6, 256, 256)),
         Model("mlp", "an MLP of 17k", _perceptron(64, 96, 64, 48, 32, 10)),
         Model("many", "many small tensors", ((256,),) * 10_000),
+        Model("thousand", "a thousand small tensors", ((1024,),) * 1000),
+        Model("billion", "a transformer of 1.1B", _transformer(1536, 36, 50257, 1024)),
     )
 }
+USUAL = ("gpt2", "small", "mlp", "many")
+ON_DEVICE = ("gpt2", "billion", "thousand")  # with --device cuda

@@ -26,6 +26,7 @@ class Contestant:
     name: str
     step: Callable[[], object]
     cycle: int = 1
+    wait: Callable[[], object] | None = None  # for a device that steps are only handed to
 
     def turn(self, seconds: float) -> float:
         """Microseconds a step, over about so many seconds of steps in a row.
@@ -35,17 +36,33 @@ class Contestant:
         the one before.
         """
         step, cycle, clock = self.step, self.cycle, time.perf_counter_ns
-        done, some = 0, cycle
+        done, some, wait = 0, cycle, self.wait or (lambda: None)
+        wait()
         start = clock()
         while True:
             for _ in range(some):
                 step()
+            wait()
             done += some
             taken = clock() - start
             if taken >= seconds * 1e9:
                 return taken / done / 1e3
             eighth = seconds * 1e9 / 8 / (taken / done)
             some = cycle * max(1, min(done, int(eighth)) // cycle)
+
+    def handing_over(self, steps: int = 20, times: int = 9) -> float | None:
+        """Microseconds until a step has been handed to the device; None where none is."""
+        if self.wait is None:
+            return None
+        taken = []
+        for _ in range(times):
+            self.wait()
+            start = time.perf_counter_ns()
+            for _ in range(steps):
+                self.step()
+            taken.append((time.perf_counter_ns() - start) / steps / 1e3)
+        self.wait()
+        return statistics.median(taken)
 
 
 @contextlib.contextmanager

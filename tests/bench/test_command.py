@@ -42,7 +42,7 @@ def test_quick_run_writes_what_it_shows(tmp_path: Path) -> None:
     assert set(adamw) == {
         "rule", "shape", "dtype", "state_dtype", "bytes_per_parameter", "bytes_moved",
         "state_bytes", "held_bytes", "passes", "ours", "floor", "peers", "over_float32",
-        "busy_cores_of_others", "notes", "error", "gb_per_s", "floor_percent",
+        "busy_cores_of_others", "notes", "error", "gb_per_s", "floor_percent", "host_us",
     }  # fmt: skip
     assert adamw["rule"] == "adamw"
     assert adamw["bytes_per_parameter"] == 28

@@ -53,7 +53,7 @@ def test_a_rule_that_refuses_says_why_and_the_rest_goes_on(monkeypatch: pytest.M
 
 
 def test_what_does_not_fit_into_memory_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "available", lambda: 1_000_000)
+    monkeypatch.setattr(memory, "available", lambda *_: 1_000_000)
     (case,) = Bench(Settings(("sgd",), ("gpt2",))).measure("gpt2")
     assert "GB of memory" in case.error
 

@@ -35,7 +35,9 @@ class Table(tables.Table):
     def __init__(
         self, plan: Plan, kernel: Kernel, items: Sequence[Item], buckets: int, dtype: torch.dtype
     ) -> None:
-        self.device = items[0].asked[0].device if items and items[0].asked else None
+        # A benchmark's stream has no parameter, but states.
+        first = next((x for i in items for x in (*(i.asked or ()), *i.states)), None)
+        self.device = None if first is None else first.device
         self._sent_numbers: torch.Tensor | None = None
         super().__init__(plan, kernel, items, buckets, dtype)
         self._sent_chunks = torch.from_numpy(self.chunks).to(self.device)
