@@ -63,8 +63,8 @@ def agree(rule: Rule, device: str, dtype: torch.dtype, low: str | None) -> None:
     near = 64 * torch.finfo(dtype).eps if low is None else 0.02
     far, count = 0, 0
     for p, q in zip(ours, theirs, strict=True):
-        for name, x in [("p", q.detach()), *other.state[q].items()]:
-            y = p.detach() if name == "p" else one.state[p][name]
+        for name, x in [("", q.detach()), *other.state[q].items()]:  # "": the parameter
+            y = one.state[p][name] if name else p.detach()
             assert x.dtype == y.dtype
             x, y = x.double(), y.cpu().double()
             apart = (x - y).abs() > near * (x.abs() + x.abs().mean()) + 1e-12
