@@ -15,6 +15,7 @@ import pytest
 
 import glissade
 from glissade import registry, rules, wrappers
+from tests.tool import load
 
 ROOT = Path(__file__).parents[1]
 MODULES = [
@@ -64,11 +65,7 @@ def test_every_public_name_is_documented(name: str) -> None:
 
 def test_the_declared_classes_are_those_of_the_registry() -> None:
     """`python tools/stub.py` writes glissade/optimizers.pyi anew."""
-    spec = importlib.util.spec_from_file_location("stub", ROOT / "tools" / "stub.py")
-    assert spec is not None
-    assert spec.loader is not None
-    stub = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(stub)
+    stub = load("stub")
     written = stub.PATH.read_text() == stub.stub()
     assert written, "glissade/optimizers.pyi is out of date: run `python tools/stub.py`"
 

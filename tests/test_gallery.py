@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shlex
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from tests.tool import load
+
 pytest.importorskip("typer")
 Image = pytest.importorskip("PIL.Image")
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gallery", ROOT / "tools" / "gallery.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["gallery"] = module  # its dataclass looks itself up
-    spec.loader.exec_module(module)
-    return module
+    return load("gallery")
 
 
 def test_the_page_is_what_the_tool_writes(tool: ModuleType) -> None:

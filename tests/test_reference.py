@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -14,17 +12,11 @@ pytest.importorskip("rich")
 from glissade import registry, wrappers
 from glissade.docstrings import documentation
 from glissade.latex import document
-
-ROOT = Path(__file__).parents[1]
+from tests.tool import load
 
 
 def _tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "tools" / "reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("reference")
 
 
 @pytest.fixture(scope="module")

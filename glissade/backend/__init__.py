@@ -1,1 +1,1 @@
-"""How a plan runs: `eager` on torch's own operations, `cpu` through LLVM."""
+"""How a plan runs: `eager` on torch's own operations, `cpu` through LLVM, `triton` on GPUs."""

@@ -6,11 +6,15 @@ writes; this is the one place that knows the order.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 from ..graph import Kind, Node
-from ..plan import Plan
+from ..plan import Pass, Plan
+
+Stage = TypeVar("Stage")
 
 # The context, one array per call; what begins with ROW is for `look.py`.
 (
@@ -97,3 +101,27 @@ class Layout:
     def words(self) -> int:
         """Columns of the tensor table."""
         return self.first_state + 2 * len(self.states)
+
+
+def stages(
+    plan: Plan,
+    finish: Callable[[str, Sequence[Node], Mapping[str, Node]], Stage],
+    sweep: Callable[[str, Pass], Stage],
+) -> list[list[Stage]]:
+    """The stages of a plan in the order they run in, a list for what lies between two breaks.
+
+    Each is made of its name and of what it does: a round of a finish of its values, and of the
+    states that it stores; a pass of itself.
+    """
+    breaks = {cut.after for cut in plan.breaks}
+    segments: list[list[Stage]] = [[]]
+    for k, one in enumerate(plan.finishes):
+        for r, values in enumerate(one.rounds):
+            stores = one.stores if r == len(one.rounds) - 1 else {}
+            if values or stores:
+                segments[-1].append(finish(f"finish_{k}" + (f"_{r}" if r else ""), values, stores))
+            if (k, r) in breaks:
+                segments.append([])
+        if k < len(plan.passes):
+            segments[-1].append(sweep(f"pass_{k}", plan.passes[k]))
+    return segments

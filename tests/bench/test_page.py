@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -13,20 +11,14 @@ from glissade import registry
 from glissade.bench.compiling import Compiling
 from glissade.bench.record import read
 from glissade.bench.settings import Precision
+from tests.tool import load
 
 from .samples import case, record, start
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmarks", ROOT / "tools" / "benchmarks.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("benchmarks")
 
 
 def test_the_page_is_what_the_tool_writes(tool: ModuleType) -> None:

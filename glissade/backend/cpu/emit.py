@@ -9,13 +9,14 @@ the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from llvmlite import ir
 
-from ...plan import Plan
-from ..layout import Layout
+from ...graph import Node
+from ...plan import Pass, Plan
+from ..layout import Layout, stages
 from .finishing import Finishing
 from .passing import Passing
 from .stage import Stage
@@ -43,23 +44,17 @@ def emit(plan: Plan, dtype: str, vector_bytes: int) -> list[list[Text]]:
     layout = Layout(plan)
     width = vector_bytes // SIZES[FORMATS[dtype].scalar]
 
-    breaks = {cut.after for cut in plan.breaks}
-    segments: list[list[Text]] = [[]]
-    for k, finish in enumerate(plan.finishes):
-        for r, values in enumerate(finish.rounds):
-            stores = finish.stores if r == len(finish.rounds) - 1 else {}
-            if values or stores:
-                finishing = Finishing(ir.Module(), "stage", layout, dtype, width)
-                finishing.emit(values, stores)
-                name = f"finish_{k}" + (f"_{r}" if r else "")
-                segments[-1].append(_text(name, finishing))
-            if (k, r) in breaks:
-                segments.append([])
-        if k < len(plan.passes):
-            passing = Passing(ir.Module(), "stage", layout, dtype, width)
-            passing.emit(plan.passes[k])
-            segments[-1].append(_text(f"pass_{k}", passing))
-    return segments
+    def finish(name: str, values: Sequence[Node], stores: Mapping[str, Node]) -> Text:
+        finishing = Finishing(ir.Module(), "stage", layout, dtype, width)
+        finishing.emit(values, stores)
+        return _text(name, finishing)
+
+    def sweep(name: str, work: Pass) -> Text:
+        passing = Passing(ir.Module(), "stage", layout, dtype, width)
+        passing.emit(work)
+        return _text(name, passing)
+
+    return stages(plan, finish, sweep)
 
 
 def _text(name: str, stage: Stage) -> Text:

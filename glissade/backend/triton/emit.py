@@ -16,7 +16,7 @@ from ...blocks import CODES, scale_name
 from ...graph import Kind, Node
 from ...plan import Pass, Plan
 from .. import layout as at
-from ..layout import Layout
+from ..layout import Layout, stages
 from .source import Scope, Source
 
 BLOCK = 2048  # elements of a chunk of a flat plan, and numbers at a time of a finish
@@ -39,22 +39,15 @@ def emit(plan: Plan, dtype: str) -> list[list[Text]]:
     """The stages in the order they run in, a list for what lies between two breaks; `dtype` is
     that of parameters and gradients."""
     layout = Layout(plan)
-    breaks = {cut.after for cut in plan.breaks}
-    segments: list[list[Text]] = [[]]
-    for k, finish in enumerate(plan.finishes):
-        for r, values in enumerate(finish.rounds):
-            stores = finish.stores if r == len(finish.rounds) - 1 else {}
-            if values or stores:
-                name = f"finish_{k}" + (f"_{r}" if r else "")
-                body = Finishing(name, layout, dtype).emit(values, stores)
-                segments[-1].append(Text(name, body, per_chunk=False))
-            if (k, r) in breaks:
-                segments.append([])
-        if k < len(plan.passes):
-            name = f"pass_{k}"
-            body = Passing(name, layout, dtype).emit(plan.passes[k])
-            segments[-1].append(Text(name, body, per_chunk=True))
-    return segments
+
+    def finish(name: str, values: Sequence[Node], stores: Mapping[str, Node]) -> Text:
+        body = Finishing(name, layout, dtype).emit(values, stores)
+        return Text(name, body, per_chunk=False)
+
+    def sweep(name: str, work: Pass) -> Text:
+        return Text(name, Passing(name, layout, dtype).emit(work), per_chunk=True)
+
+    return stages(plan, finish, sweep)
 
 
 class Passing(Source):
