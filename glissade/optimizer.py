@@ -187,7 +187,7 @@ class Optimizer(Base):
                 loss = closure()
         line = self._lined_up()
         found = self.__dict__.get("found_inf")  # torch's GradScaler is at work
-        if found is not line.found_inf:
+        if found is not None or line.found_inf is not None:
             line.scaled(found, self.__dict__.get("grad_scale"))
         line.step()
         if self.rule.inputs:
