@@ -18,12 +18,12 @@ from scipy.stats import bootstrap
 
 import glissade
 from glissade.snapshots import Snapshots
-from glissade.study.tasks import Part, Task, digits
+from glissade.study.tasks import Classification, Part, digits
 
 CYCLE, CYCLES, BATCH = 10, 3, 64  # epochs of a cycle, cycles, examples
 
 
-def errors(task: Task, seed: int, lr: float) -> tuple[float, float, float]:
+def errors(task: Classification, seed: int, lr: float) -> tuple[float, float, float]:
     """Test errors of the last snapshot, of the ensemble, of the mean weights."""
     model = task.build(seed)
     steps = task.steps(CYCLE, BATCH)

@@ -305,7 +305,10 @@ def _around(made: Pictured, run: Trained, xs: Array, tick: Tick) -> Array:
 def model_command(
     model: Annotated[
         str,
-        typer.Argument(metavar="MODEL", help=f"{', '.join(BUILT_IN)}, or your own: my.py:build."),
+        typer.Argument(
+            metavar="MODEL",
+            help=f"{', '.join(BUILT_IN)}, or your own: my.py:task or my.py:build.",
+        ),
     ],
     optimizers: Annotated[
         str, typer.Option("-o", "--optimizers", help="As in 'sgd, lookahead(adam, k=5), lamb'.")
@@ -329,6 +332,8 @@ def model_command(
     ] = None,
 ) -> None:
     """Draw the loss around a trained model, with the paths of several optimizers.
+
+    my.py:task is a task as for glissade compare, and its loss that of the train part.
 
     my.py:build is a function, build() or build(seed), that returns (model, loss): a
     torch.nn.Module and a function loss(model) that returns a scalar tensor on a fixed set. With

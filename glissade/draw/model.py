@@ -1,12 +1,13 @@
-"""A real model and its loss: `my.py:build`, or a built-in one."""
+"""A real model and its loss: a task, built-in or `my.py:task`, or a pair from `my.py:build`."""
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from torch import Tensor, nn
 
 from glissade.checks import nearest
 from glissade.draw import own
-from glissade.study.tasks import Part, Task, digits, mlp
+from glissade.study import loading, tasks
+from glissade.study.task import Prepared, only_tensors
 
-BATCH = 64
+BUILT_IN = ("digits", "digits-small", *(name for name in tasks.BUILT_IN if name != "digits"))
 SMALL = (64, 13, 10)  # 985 parameters
 
 
@@ -32,6 +34,7 @@ class Problem:
     model: nn.Module
     loss: Callable[[nn.Module, int | None], Tensor]  # of the batch of a step; None: the whole set
     batches: str  # in words; "" where every step takes the whole set
+    epoch: int = 0  # steps in one pass over the data; 0: nobody knows
 
     @property
     def params(self) -> list[nn.Parameter]:
@@ -58,75 +61,144 @@ class Problem:
 # Loading
 
 
-class _Digits:
-    """The loss of the digits task: mini-batches by step, or the whole train part."""
+ROWS = 2048  # of the train set that are put through the model at once
 
-    def __init__(self, task: Task, seed: int) -> None:
-        self.task, self.seed, self.order = task, seed, (-1, torch.empty(0))
+
+class _Steps:
+    """The loss of a task: of the mini-batch of a step, in an order of the seed, or of all."""
+
+    def __init__(self, task: Prepared, seed: int) -> None:
+        self.task, self.seed, self.step = task, seed, -1
+        self.rest: Iterator[Any] = iter(())
+        self.batch: Any = None
 
     def __call__(self, model: nn.Module, step: int | None) -> Tensor:
+        if step is not None:
+            batch = self._batch(model, step)
+            with loading.told(self.task.text, f"loss at step {step}"):
+                return self.task.loss(model, batch)
         train = self.task.train
-        if step is None:
-            return self.task.loss(model, train)
-        epoch, place = divmod(step, len(train) // BATCH)
-        if self.order[0] != epoch:
-            seed = int(np.random.SeedSequence((self.seed, epoch)).generate_state(1)[0])
-            order = torch.Generator().manual_seed(seed)
-            self.order = epoch, torch.randperm(len(train), generator=order)
-        chosen = self.order[1][place * BATCH : (place + 1) * BATCH]
-        return self.task.loss(model, Part(train.inputs[chosen], train.labels[chosen]))
+        rows = ROWS if only_tensors(train.data) else train.size
+        parts = [
+            (_length(batch), self.task.loss(model, batch))
+            for batch in replace(train, size=rows, whole=False).over(model)
+        ]
+        count = sum(n for n, _ in parts)
+        return torch.stack([n / count * loss for n, loss in parts]).sum()
+
+    def _batch(self, model: nn.Module, step: int) -> Any:
+        """Steps come one after another, or one again; any other costs a new pass up to it."""
+        train = self.task.train
+        while self.step != step:
+            epoch, place = divmod(self.step + 1, len(train))
+            if step < self.step or step // len(train) > epoch:
+                epoch, place = step // len(train), 0
+            if place == 0:
+                seed = int(np.random.SeedSequence((self.seed, epoch)).generate_state(1)[0])
+                self.rest = train.over(model, seed)
+            self.step = epoch * len(train) + place
+            self.batch = next(self.rest, None)
+            if self.batch is None:
+                raise ValueError(f"task {self.task.text!r}: train has fewer batches than its len()")
+        return self.batch
 
 
-BUILT_IN = ("digits", "digits-small")
+def _length(batch: Any) -> int:
+    """How many examples a batch has, by the first tensor in it."""
+    while isinstance(batch, (Mapping, tuple, list)):
+        batch = next(iter(batch.values() if isinstance(batch, Mapping) else batch), None)
+    return len(batch) if isinstance(batch, Tensor) and batch.ndim else 1
+
+
+def of_task(task: Prepared, seed: int) -> Problem:
+    """A task's model, trained in mini-batches in an order of the seed."""
+    model = task.build(seed)
+    if sum(p.numel() for p in model.parameters() if p.requires_grad) < 2:
+        raise ValueError(f"task {task.text!r}: its model needs two parameters that are trained")
+    what = "images" if task.text.startswith("digits") else "examples"
+    return Problem(
+        task.text, task.name, task.title, model, _Steps(task, seed),
+        f"mini-batches of {task.train.size} {what}", len(task.train),
+    )  # fmt: skip
 
 
 def built_in(name: str, seed: int) -> Problem:
-    """Handwritten digits, with the model of `glissade compare` or one of about 1,000 numbers."""
-    task = digits()
-    model = task.build(seed) if name == "digits" else mlp(SMALL, seed)
-    title = task.title if name == "digits" else f"handwritten digits, MLP {_dashed(SMALL)}"
-    return Problem(name, name, title, model, _Digits(task, seed), f"mini-batches of {BATCH} images")
-
-
-def _dashed(widths: Sequence[int]) -> str:
-    return "-".join(map(str, widths))
+    """A task of `glissade compare`, or its digits with a model of about 1,000 numbers."""
+    if name != "digits-small":
+        return of_task(loading.load(name), seed)
+    small, title = tasks.mlp(SMALL, seed), f"handwritten digits, MLP {'-'.join(map(str, SMALL))}"
+    problem = of_task(loading.load("digits"), seed)
+    return replace(problem, text=name, name=name, title=title, model=small)
 
 
 def load(text: str, seed: int = 0) -> Problem:
-    """The model of ``my.py:build`` or a built-in one; ValueError says what is wrong with it.
+    """The model of a task, built-in or ``my.py:task``, or of ``my.py:build``.
 
-    ``build()`` or ``build(seed)`` returns ``(model, loss)``. ``loss(model)`` returns one number
-    with a gradient, on a fixed set; ``loss(model, step)`` that of a mini-batch, and of the whole
-    set where step is None.
+    A task is what `glissade.study.task.Task` says. ``build()`` or ``build(seed)`` returns ``(model,
+    loss)``: ``loss(model)`` returns one number with a gradient, on a fixed set; ``loss(model,
+    step)`` that of a mini-batch, and of the whole set where step is None. Of ``my.py`` alone its
+    `task` is taken, else its `build`.
+
+    Raises:
+        ValueError: says what is wrong with it.
     """
     if text in BUILT_IN:
         return built_in(text, seed)
+    found = _own(text, seed)
+    return of_task(found, seed) if isinstance(found, Prepared) else found
+
+
+def opened(text: str) -> Callable[[int], Problem]:
+    """What makes the problem of a seed, as `load` does, but reads a task's data only once."""
+    found = None if text in BUILT_IN else _own(text, 0)
+    return partial(of_task, found) if isinstance(found, Prepared) else partial(load, text)
+
+
+def _own(text: str, seed: int) -> Problem | Prepared:
     place, _, name = text.rpartition(":")
     if not place and not text.endswith(".py"):
         raise ValueError(
-            f"unknown model {text!r}; known are {', '.join(BUILT_IN)}, and FILE.py:BUILD"
-            f"{nearest(text, BUILT_IN)}"
+            f"unknown model {text!r}; known are {', '.join(BUILT_IN)}, and FILE.py:TASK or "
+            f"FILE.py:BUILD{nearest(text, BUILT_IN)}"
         )
-    if not place or not name.isidentifier():
-        raise ValueError(f"model {text!r}: write FILE.py:BUILD")
+    if text.endswith(".py"):
+        place, name = text, ""
+    elif not name.isidentifier():
+        raise ValueError(f"model {text!r}: write FILE.py:BUILD or FILE.py:TASK")
     path = Path(place)
     if not path.is_file():
-        raise ValueError(f"model {text!r}: there is no file {path}")
+        more = "" if name else "; write FILE.py:BUILD or FILE.py:TASK"
+        raise ValueError(f"model {text!r}: there is no file {path}{more}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = own.module_of(path)
-        build = getattr(module, name, None)
-        if not callable(build):
+        name = name or ("task" if hasattr(module, "task") else "build")
+        found = getattr(module, name, None)
+        if not callable(found) and not _is_task(found):
             known = [key for key, value in vars(module).items() if callable(value)]
             raise ValueError(
                 f"model {text!r}: no function {name!r} in {path}{nearest(name, known)}"
             )
-        problem = _built(text, build, seed)
-        _try(problem)
-    return problem
+        if _is_task(found):
+            return _ready(loading.instance(found, text, path), text)
+        problem = _built(f"{place}:{name}", found, seed)
+        if isinstance(problem, Problem):
+            _try(problem)
+        return problem
 
 
-def _built(text: str, build: Any, seed: int) -> Problem:
+def _is_task(x: object) -> bool:
+    """Whether it is meant as a task: a pair and a function are not."""
+    return any(hasattr(x, name) for name in loading.ARGUMENTS)
+
+
+def _ready(task: Any, text: str) -> Prepared:
+    prepared = loading.prepare(task, text)
+    loading.check(prepared)
+    return prepared
+
+
+def _built(text: str, build: Any, seed: int) -> Problem | Prepared:
     count = _arity(build)
     if count > 1:
         raise ValueError(
@@ -137,6 +209,8 @@ def _built(text: str, build: Any, seed: int) -> Problem:
         made = build(*[seed][:count])
     except Exception as error:
         raise ValueError(f"model {text!r}: {own.said(error, path)}") from None
+    if _is_task(made):
+        return _ready(made, text)
     if not (isinstance(made, (tuple, list)) and len(made) == 2):
         raise ValueError(f"model {text!r} returns no pair (model, loss) but {_kind(made)}")
     model, loss = made

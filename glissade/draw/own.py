@@ -56,14 +56,18 @@ def load(text: str, box: Box | None = None, start: Point | None = None) -> Surfa
 
 
 def module_of(path: Path) -> ModuleType:
+    """The module in a file; it can be found by its name while no other has it, for pickles."""
     spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
     if spec is None or spec.loader is None:
         raise ValueError(f"{path} is no Python file: its name has to end in .py")
     module = importlib.util.module_from_spec(spec)
+    there = sys.modules.get(path.stem)
+    if there is None or getattr(there, "__file__", None) == str(path.resolve()):
+        sys.modules[path.stem] = module
     sys.path.insert(0, str(path.resolve().parent))  # as `python my.py` would have it
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(f"{path} cannot be loaded: {said(error, path)}") from None
     finally:
         sys.path.pop(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,16 +13,15 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from glissade.checks import nearest
 from glissade.draw import desk
-from glissade.draw.model import BATCH, built_in
+from glissade.draw.model import BUILT_IN, Problem, opened
 from glissade.draw.training import LOST, one_thread, rehearse, train
 from glissade.spec import Spec
-from glissade.study.tasks import digits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TASKS = ("digits", "digits-small")
 MOST = 9
 WORSE = 2.0  # a run that ends on a loss so many times its start's has diverged
 BEYOND = 3.0  # the sweep goes so far over the highest learning rate that is usual
@@ -46,6 +45,7 @@ class Swept:
     epochs: int
     steps: int
     command: str
+    batch: str = "64 images"
 
     @property
     def seeds(self) -> int:
@@ -83,9 +83,10 @@ def sweep(
     losses = np.full((len(specs), len(rates), seeds), np.inf)
     starts = []
     done = 0
-    steps = digits().steps(epochs, BATCH)
+    load = _counted(task)
     for seed in range(seeds):
-        problem = built_in(task, seed)
+        problem = load(seed)
+        steps = epochs * problem.epoch
         with one_thread(problem):
             starts.append(problem.whole())
             for i, j in np.ndindex(len(specs), len(rates)):
@@ -97,7 +98,24 @@ def sweep(
                     tick(done / losses.size)
     title = problem.title
     start = float(np.median(starts))
-    return Swept(title, tuple(specs), tuple(rates), losses, start, epochs, steps, command)
+    batch = problem.batches.removeprefix("mini-batches of ")
+    return Swept(title, tuple(specs), tuple(rates), losses, start, epochs, steps, command, batch)
+
+
+def _counted(task: str) -> Callable[[int], Problem]:
+    """What makes the problem of a seed, of a task whose epochs can be counted."""
+    if task not in BUILT_IN and ".py" not in task:
+        raise ValueError(
+            f"unknown task {task!r}; known are {', '.join(BUILT_IN)}, and your own, as my.py:task"
+            f"{nearest(task, BUILT_IN)}"
+        )
+    load = opened(task)
+    if not load(0).epoch:
+        raise ValueError(
+            f"task {task!r}: a pair (model, loss) does not say how many steps an epoch has; write "
+            "a task, as for glissade compare"
+        )
+    return load
 
 
 # The picture
@@ -201,7 +219,7 @@ def _words(swept: Swept) -> list[str]:
     return [
         f"Loss over the whole train part, in eval mode, after {swept.epochs} "
         f"epoch{'s' * (swept.epochs > 1)} = "
-        f"{swept.steps} steps of {BATCH} images. Starts and batches: by seed, the same for all "
+        f"{swept.steps} steps of {swept.batch}. Starts and batches: by seed, the same for all "
         f"optimizers. {seeds} {gone}.",
         rates,
     ]
@@ -215,7 +233,9 @@ def _short(number: float) -> str:
 
 
 def sweep_command(
-    task: Annotated[str, typer.Argument(metavar="TASK", help=f"{' or '.join(TASKS)}.")] = "digits",
+    task: Annotated[
+        str, typer.Argument(metavar="TASK", help=f"{', '.join(BUILT_IN)}, or my.py:task.")
+    ] = "digits",
     optimizers: Annotated[
         str, typer.Option("-o", "--optimizers", help="As in 'sgd, lookahead(adam, k=5), lamb'.")
     ] = "sgd,momentum,adam,lion",
@@ -240,8 +260,7 @@ def sweep_command(
     """
     with desk.errors("draw sweep"):
         began = time.monotonic()
-        if task not in TASKS:
-            raise ValueError(f"unknown task {task!r}; known are {', '.join(TASKS)}")
+        first = _counted(task)(0)
         specs = desk.asked(optimizers, MOST)
         for spec in specs:
             if spec.lr is not None:
@@ -251,16 +270,16 @@ def sweep_command(
         ):  # fmt: skip
             desk.between(option, value, low, high)
         rates = grid(specs, points, None if between is None else _range(between))
-        rehearse(built_in(task, 0), specs, 0)
+        rehearse(first, specs, 0)
         folder = desk.folder(out, "sweep")
         words = ["sweep", task, "-o", ",".join(spec.text for spec in specs)]
         words += ["--points", str(points), "--seeds", str(seeds), "--epochs", str(epochs)]
         words += [] if between is None else ["--range", between]
         command = desk.again(words)
-        with desk.progress(f"sweep on {task}") as report:
+        with desk.progress(f"sweep on {first.name}") as report:
             tick = desk.part(report, f"{len(specs) * points * seeds} runs")
             swept = sweep(task, specs, rates, seeds, epochs, command, tick)
-        path = folder / f"sweep-{task}.png"
+        path = folder / f"sweep-{first.name}.png"
         png(swept, path)
         desk.done(began, [path], command, folder)
 

@@ -284,7 +284,9 @@ def _words(problem: Problem, traced: Sequence[Trusted], steps: int, seed: int, u
 def trust_command(
     model: Annotated[
         str,
-        typer.Option("--model", metavar="MODEL", help=f"{', '.join(BUILT_IN)}, or my.py:build."),
+        typer.Option(
+            "--model", metavar="MODEL", help=f"{', '.join(BUILT_IN)}, my.py:task, or my.py:build."
+        ),
     ] = "digits",
     optimizers: Annotated[
         str,

@@ -20,6 +20,8 @@ from glissade.schedules import exponential
 from glissade.spec import Spec
 
 WORST = 4.0  # times the first loss above the least: a run is stopped there
+FIRST = 10  # steps, at rates too low to matter
+AT_ONCE = 100.0  # times the first loss, before there are so many
 SMOOTH = 0.05  # of the whole test, in steps: the width over which a loss is averaged
 SPREAD = 10.0  # seeds whose suggestions differ by more times than this do not agree
 CLEAR = 3.0  # times its noise that a loss has to fall
@@ -99,10 +101,11 @@ def sweep(
 
 def _blown_up(losses: Sequence[float], value: float) -> bool:
     """Whether a loss is far above the first ones, measured by how far they came down."""
-    if len(losses) < 5:
-        return False
-    first, least = float(np.mean(losses[:5])), float(np.min(losses))
-    scale = max(first - least, 0.1 * abs(first), 1e-12)
+    if len(losses) < FIRST:
+        return bool(losses) and value > AT_ONCE * abs(losses[0])
+    # Mini-batches differ: what the first ones vary by is not yet blowing up.
+    first, least = float(np.mean(losses[:FIRST])), float(np.min(losses))
+    scale = max(first - least, 0.1 * abs(first), float(np.std(losses[:FIRST])), 1e-12)
     return value > first + WORST * scale
 
 

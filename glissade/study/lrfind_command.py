@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -22,9 +23,9 @@ def lrfind(
         str,
         typer.Argument(
             metavar="TASK",
-            help=f"{', '.join(model.BUILT_IN)}, or your own: my_task.py (its build) or "
-            "my_task.py:NAME; build() or build(seed) returns (model, loss), and loss(model, step) "
-            "the loss of a mini-batch.",
+            help=f"{', '.join(model.BUILT_IN)}, or your own: my.py (its task, or its build) or "
+            "my.py:NAME. A task is one of glissade compare's; build() or build(seed) returns "
+            "(model, loss), and loss(model, step) the loss of a mini-batch.",
         ),
     ] = "digits",
     optimizer: Annotated[
@@ -51,8 +52,8 @@ def lrfind(
         low, high = _range(rates, spec)
         desk.between("--steps", steps, 20, 100_000)
         desk.between("--seeds", seeds, 1, 100)
-        text = f"{task}:build" if task.endswith(".py") else task
-        title = model.load(text, 0).title
+        load = model.opened(task)
+        title = load(0).title
         path = out or Path("glissade-out") / f"lrfind-{_name(task)}.png"
         if path.suffix != ".png":
             raise ValueError(f"--out {path}: its name has to end in .png")
@@ -61,7 +62,7 @@ def lrfind(
             ["glissade", "lrfind", task, "-o", spec.text, f"--range={low:g},{high:g}",
              "--steps", str(steps), "--seeds", str(seeds)]
         )  # fmt: skip
-        sweeps = _sweeps(text, spec, low, high, steps, seeds)
+        sweeps = _sweeps(load, task, spec, low, high, steps, seeds)
         found = conclude(sweeps)
     except ValueError as error:
         fail("lrfind", str(error), 2)
@@ -109,7 +110,15 @@ def _range(text: str | None, spec: Spec) -> tuple[float, float]:
     return low, high
 
 
-def _sweeps(text: str, spec: Spec, low: float, high: float, steps: int, seeds: int) -> list[Sweep]:
+def _sweeps(
+    load: Callable[[int], model.Problem],
+    text: str,
+    spec: Spec,
+    low: float,
+    high: float,
+    steps: int,
+    seeds: int,
+) -> list[Sweep]:
     total, done = steps * seeds, 0
     with desk.progress("lrfind") as report:
 
@@ -120,10 +129,7 @@ def _sweeps(text: str, spec: Spec, low: float, high: float, steps: int, seeds: i
                 report(f"step {done} of {total}", done / total)
 
         try:
-            return [
-                sweep(lambda seed: model.load(text, seed), spec, seed, low, high, steps, told)
-                for seed in range(seeds)
-            ]
+            return [sweep(load, spec, seed, low, high, steps, told) for seed in range(seeds)]
         except (TypeError, RuntimeError, NotImplementedError) as error:
             said = str(error).partition("\n")[0]
             raise ValueError(f"{spec.text} on {text}: {said}") from None

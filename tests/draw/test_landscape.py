@@ -206,6 +206,15 @@ def test_it_draws_both_kinds_with_a_run_that_diverges(tmp_path: Path) -> None:
             assert image.info["Command"].startswith("glissade draw model digits-small")
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_tasks_of_compare(tmp_path: Path, own: bool) -> None:
+    example = Path(__file__).parents[2] / "examples" / "own_task.py"
+    task, name = (f"{example}:task", "own_task") if own else ("digits-conv", "digits-conv")
+    result = _run(task, "-o", "adam", *QUICK[:-1], "0.003", "--out", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert {x.name for x in tmp_path.iterdir()} == {f"{name}-pca.png", f"{name}-filter.png"}
+
+
 def test_one_kind_alone(tmp_path: Path) -> None:
     for kind in ("pca", "filter"):
         _run("digits-small", "-o", "sgd", "--directions", kind, *QUICK, "--out", str(tmp_path))

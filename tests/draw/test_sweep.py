@@ -76,6 +76,19 @@ def test_where_everything_diverges_it_is_drawn_and_said(tmp_path: Path) -> None:
     assert (tmp_path / "a.png").is_file()
 
 
+def test_other_tasks(tmp_path: Path) -> None:
+    made = sweep.sweep("breast_cancer", specs("adam"), [1e-3, 1e-2], 1, 2, "command")
+    assert made.steps == 20
+    assert "2 epochs = 20 steps of 32 examples" in " ".join(sweep._words(made))
+    assert made.losses[0, 1, 0] < made.start
+    (tmp_path / "my.py").write_text(
+        "from torch import nn\n"
+        "def build(): return nn.Linear(2, 2), lambda m: m.weight.square().sum()\n"
+    )
+    with pytest.raises(ValueError, match=r"a pair \(model, loss\) does not say how many steps"):
+        sweep.sweep(f"{tmp_path}/my.py:build", specs("adam"), [1e-3], 1, 2, "command")
+
+
 def test_the_worse_of_two_is_the_line() -> None:
     losses = np.array([[[1.0, 2.0], [np.inf, 0.5], [3.0, 1.0]]])
     made = sweep.Swept("", specs("sgd"), (0.1, 0.2, 0.3), losses, 2.3, 1, 16, "")

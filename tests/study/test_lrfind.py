@@ -153,6 +153,28 @@ def test_digits(tmp_path: Path) -> None:
     assert [x.name for x in out.parent.iterdir()] == ["lr.png"]
 
 
+OWN_TASK = Path(__file__).parents[2] / "examples" / "own_task.py"
+
+
+@pytest.mark.parametrize(
+    ("task", "title"),
+    [
+        ("diabetes", "diabetes (scikit-learn), linear regression"),
+        ("quadratic", "noisy quadratic of 64 numbers, condition 1,000"),
+        (f"{OWN_TASK}:task", "two spirals, MLP 2-64-64-2"),
+        (str(OWN_TASK), "two spirals, MLP 2-64-64-2"),
+    ],
+)
+def test_the_tasks_of_compare(tmp_path: Path, task: str, title: str) -> None:
+    pytest.importorskip("sklearn")
+    out = tmp_path / "lr.png"
+    code, said, _ = run(task, "--seeds", "2", "--steps", "60", "--out", str(out))
+    assert code == 0, said
+    assert f"AdamW on {title}" in said
+    assert "Suggestion: lr=" in said
+    assert out.exists()
+
+
 def test_ones_own_task(tmp_path: Path) -> None:
     file = tmp_path / "my_task.py"
     file.write_text(MINE)
