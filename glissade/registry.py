@@ -7,6 +7,7 @@ A row is all that an optimizer needs beside its rule to get its class, its tests
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,24 @@ class Entry:
     def label(self) -> str:
         """What tables and pictures call it: the class, or the preset by its own name."""
         return self.name if self.preset else self.title
+
+    @property
+    def decay_range(self) -> tuple[float, float] | None:
+        """Where a comparison searches for the weight decay; None without one.
+
+        A decay that the step's lr multiplies is searched where lr·decay, in the middle of
+        `lr_range`, shrinks weights by a millionth to 3 thousandths a step.
+        """
+        keywords = inspect.signature(self.rule).parameters
+        if "weight_decay" not in keywords:
+            return None
+        if "decay" not in keywords:  # inside a trust ratio
+            return (1e-4, 0.1)
+        if keywords["decay"].default != "decoupled":
+            return (1e-6, 1e-2)
+        middle = (self.lr_range[0] * self.lr_range[1]) ** 0.5
+        low, high = (float(f"{shrunk / middle:.1g}") for shrunk in (1e-6, 3e-3))
+        return low, high
 
     @property
     def when(self) -> str:

@@ -179,8 +179,8 @@ def _optimizer(name: str, args: list[ast.expr]) -> str:
     around_another = bool(args) and isinstance(args[0], (ast.Name, ast.Call))
     kind, those = ("wrapper", wraps) if around_another else ("optimizer", known)
     raise registry.UnknownOptimizer(
-        f"unknown {kind} {name!r}; known are {', '.join(those)}"
-        f"{nearest(name.lower(), [*those, *wraps])}"
+        f"unknown {kind} {name!r}{nearest(name.lower(), [*those, *wraps])} "
+        f"(known are {', '.join(those)})"
     )
 
 

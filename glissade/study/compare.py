@@ -2,150 +2,301 @@
 
 from __future__ import annotations
 
+import math
+import os
+import platform
 import shlex
 import time
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from glissade.study import report, run, tasks
-from glissade.study.design import Settings, configuration
+from glissade.commands import fail
+from glissade.study import conduct, files, loading, options, saying, statistics, table, units
+from glissade.study.analysis import Analysis, analyse
+from glissade.study.design import DEFAULT_OPTIMIZERS, Plan, Settings, settings_from
+from glissade.study.engine import Engine, EngineError, make
 from glissade.study.progress import display
-from glissade.study.store import Store, StoreError
+from glissade.study.store import Store, StoreError, read_plan
+
+Given = dict[str, Any]
 
 
 def compare(
-    task: Annotated[str, typer.Argument(help="What to train on: digits.")] = "digits",
+    task: Annotated[
+        str | None,
+        typer.Argument(
+            help="Names of `glissade tasks`, with commas, or your own: my.py:task  "
+            "[default: digits]"
+        ),
+    ] = None,
     optimizers: Annotated[
-        str, typer.Option("-o", "--optimizers", help="Names from `glissade list`, with commas.")
-    ] = ",".join(Settings.optimizers),
-    seeds: Annotated[int, typer.Option(help="Fresh seeds for each final run.")] = Settings.seeds,
+        str | None,
+        typer.Option(
+            "-o",
+            "--optimizers",
+            help="As in 'sgd, adamw(weight_decay=0.1), lion(lr=between(1e-5, 1e-3))'  "
+            f"[default: {DEFAULT_OPTIMIZERS}]",
+        ),
+    ] = None,
+    schedules: Annotated[
+        str | None,
+        typer.Option(
+            "-s",
+            "--schedules",
+            help="Each optimizer with each of these: constant, cosine, ...  [default: constant]",
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Settings tried, in each study  [default: 16]")
+    ] = None,
+    studies: Annotated[
+        int | None, typer.Option(help="Independent tunings of each optimizer  [default: 3]")
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            help="Fresh seeds for the chosen settings, all studies' together  [default: 10]"
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|NUMBER",
+            help="Validation metric to be reached  [default: auto, "
+            "what the middle optimizer reached in tuning]",
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Stop in time, as in 20m, 90s or 1h30m.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the train part  [default: the task's]")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of each run, in place of epochs.")
+    ] = None,
+    batch: Annotated[
+        str | None, typer.Option(metavar="full|K", help="Batch size  [default: the task's]")
+    ] = None,
+    evaluations: Annotated[
+        int | None, typer.Option(help="Looks at the validation part in each run  [default: 40]")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the table of trials and of all runs  [default: 0]")
+    ] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="Backend of every optimizer  [default: chosen for you]")
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help="local: processes here. ray: your cluster. slurm: by submitit.")
+    ] = "local",
+    workers: Annotated[
+        int | None, typer.Option(help="Runs at a time  [default: one for each core]")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for results  [default: glissade-out/compare-TASK-TIME]"),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the runs that are in --out.")
+        bool, typer.Option("--resume", help="Go on with the comparison in --out, as it was.")
     ] = False,
-    lrs: Annotated[
-        int, typer.Option(help="Learning rates tried for each optimizer.")
-    ] = Settings.lrs,
-    epochs: Annotated[int, typer.Option(help="Passes over the train part.")] = Settings.epochs,
-    target: Annotated[
-        float, typer.Option(help="Validation error to reach, such as 0.04 for 4 %.")
-    ] = Settings.target,
-    backend: Annotated[
-        str | None, typer.Option(help="Backend of every optimizer  [default: chosen for you]")
-    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many runs there are and how long they take.")
+    ] = False,
 ) -> None:
-    """Train several optimizers on one task, each at its best learning rate, and compare them.
+    """Which optimizer? Tune each the same number of times, and compare them on fresh seeds.
 
-    Every optimizer is tried at the same number of learning rates, judged on validation data;
-    the best is re-run on fresh seeds, and test data is used once, at the end of those runs.
-    """
+    Settings are chosen on validation data; test data is used once, at the end of the last runs.
+    Untuned defaults run beside them. The page report.html says who won, by how much and how sure.
+
+    Examples:
+
+      glissade compare digits -o sgd,adamw,lion,radam --trials 16 --seeds 10
+
+      glissade compare my.py:task -o adamw,lion -s constant,cosine --budget 20m
+    """  # fmt: skip
     console = Console()
     if not console.is_terminal:  # nothing is cut off or broken in a pipe or a file
-        console.width = max(console.width, report.NARROWEST)
+        console.width = max(console.width, table.WIDE)
+    made: Engine | None = None
+    store: Store | None = None
+    began = time.monotonic()
+    options.end_as_interrupted()
     try:
-        problem = tasks.load(task)
-        settings = Settings(
-            optimizers=tuple(name.strip() for name in optimizers.split(",") if name.strip()),
-            seeds=seeds,
-            lrs=lrs,
-            epochs=epochs,
-            target=target,
-            backend=backend,
-        )
+        given: Given = {
+            "tasks": task and tuple(x.strip() for x in task.split(",")),
+            "optimizers": optimizers, "schedules": schedules, "trials": trials,
+            "studies": studies, "seeds": seeds, "target": options.target_of(target),
+            "epochs": epochs, "steps": steps, "batch": options.batch_of(batch),
+            "evaluations": evaluations, "seed": seed, "backend": backend,
+        }  # fmt: skip
         if resume and out is None:
             raise ValueError("--resume needs --out, the folder of the comparison to go on with")
-        run.rehearse(problem, settings)
-        folder = out or Path("glissade-out") / f"compare-{task}-{time.strftime('%Y%m%d-%H%M%S')}"
-        config = configuration(settings, problem)
-        store = Store.open(folder, config, resume)
-    except (ValueError, StoreError) as error:
-        _fail(str(error), 2)
-    again = resume_command(task, settings, folder)
-    try:
-        _run(console, problem, settings, store, config)
+        plan = _plan({k: v for k, v in given.items() if v is not None}, out if resume else None)
+        seconds = options.seconds_of(budget)
+        for one in plan.tasks:
+            loading.check(one)
+        made = make(engine, workers)
+        name = "-".join(one.name for one in plan.tasks[:3])
+        folder = out or Path("glissade-out") / f"compare-{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        options.reachable(folder, resume)
+        _estimate(console, plan, made, seconds, dry_run, resume)
+        if dry_run:
+            return
+        store = Store.open(folder, plan, resume)
+        command = _command(plan, budget, engine, workers)
+        _run(console, plan, store, made, seconds, began, command)
+    except (ValueError, StoreError, EngineError) as error:
+        fail("compare", " ".join(str(error).split()), 2 if store is None else 1)
     except KeyboardInterrupt:
-        _fail(f"interrupted: {_saved(store)}. To go on:\n  {again}", 130)
+        fail("compare", f"interrupted{_saved(store)}", 130)
     except OSError as error:
-        reason = f"cannot write in {folder}: {error.strerror or error}"
-        _fail(f"{reason}; {_saved(store)}. To go on:\n  {again}", 1)
+        fail("compare", f"cannot write: {error.strerror or error}{_saved(store)}", 1)
     finally:
-        store.close()
+        if made is not None:
+            made.close()
+        if store is not None:
+            store.close()
+
+
+def _plan(given: Given, resumed: Path | None) -> Plan:
+    """Of what was asked; a comparison that is resumed keeps what it had."""
+    settings = Settings(**given)
+    if resumed is not None:
+        stored = settings_from(read_plan(resumed))
+        settings = Settings(**{**stored.__dict__, **given})
+    tasks = tuple(loading.load(text, settings.batch) for text in settings.tasks)
+    plan = Plan(settings, tasks)
+    if not plan.arms:
+        raise ValueError("no optimizer named: give at least one, as in -o sgd,adamw")
+    return plan
+
+
+def _estimate(
+    console: Console,
+    plan: Plan,
+    engine: Engine,
+    budget: float | None,
+    dry: bool,
+    resume: bool,
+) -> None:
+    """Say what is to come; ValueError if an optimizer cannot run."""
+    found = conduct.estimate(plan, engine)
+    for name, why in found.errors.items():
+        raise ValueError(f"{plan.arm(name).label} cannot run here: {why}")
+    if budget is not None and not resume and found.least(plan) > budget:
+        raise ValueError(
+            f"a budget of {units.seconds(budget)} is too short: {conduct.FEWEST} trials of each "
+            f"optimizer in each study, and one fresh seed, take about "
+            f"{units.seconds(found.least(plan))}; name fewer optimizers, or fewer --studies"
+        )
+    asked = plan.settings
+    for task in plan.tasks:
+        _say(console, f"{task.title}: {plan.steps(task)} steps a run, batches of {task.train.size}")
+    each = "each of " if asked.studies > 1 else ""
+    _say(
+        console,
+        f"{len(plan.arms)} optimizers, {asked.trials} trials in {each}{asked.studies} "
+        f"stud{'ies' if asked.studies > 1 else 'y'}, then {asked.seeds} fresh seeds: "
+        f"{sum(found.runs.values())} runs, {engine.workers} at a time"
+        + ("" if resume else f", about {units.seconds(found.total)}")
+        + (f"; to be stopped after {units.seconds(budget)}" if budget else ""),
+    )
+    pairs = math.comb(len(plan.arms), 2)
+    if asked.seeds < (least := statistics.fewest_pairs(pairs or 1)):
+        _say(
+            console,
+            f"Note: {asked.seeds} seeds cannot show a difference, however large it is; from "
+            f"{least} on they can, with {len(plan.arms)} optimizers",
+        )
+    if dry:
+        for phase, count in found.runs.items():
+            _say(console, f"  {phase:<8} {count:>5} runs  {units.seconds(found.seconds[phase])}")
+        for arm in plan.arms:
+            space = ", ".join(f"{x.name} {x}" for x in arm.searched.dimensions)
+            _say(console, f"  {arm.label}: {space or 'nothing to tune'}")
+        _say(console, f"  plan {plan.hash}; nothing was written")
 
 
 def _run(
     console: Console,
-    task: tasks.Task,
-    settings: Settings,
+    plan: Plan,
     store: Store,
-    config: dict[str, object],
+    engine: Engine,
+    budget: float | None,
+    began: float,
+    command: str,
 ) -> None:
-    """Run what is missing, then report."""
-    folder = store.path.parent
-    started = time.monotonic()
+    """Run what is missing, then say what was found."""
     for note in store.notes:
         _say(console, note)
-    _say(
-        console,
-        f"{task.title}: {len(settings.optimizers)} optimizers, {settings.lrs} learning rates "
-        f"each, then {settings.seeds} fresh seeds"
-        + (f"; {len(store.results)} runs are there already" if store.results else ""),
-    )
-    with display(console, settings) as watcher:
-        choices, results = run.compare(task, settings, store, watcher)
-    rows = report.summarise(choices, results)
-    from glissade.study import picture  # late: matplotlib takes a while to import
+    if store.results:
+        _say(console, f"{len(store.results)} runs are there already")
+    with display(console, plan, budget) as watcher:
+        outcome = conduct.compare(plan, store, engine, watcher, budget, began)
+    facts = {
+        "command": command,
+        "date": time.strftime("%Y-%m-%d"),
+        "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "workers": engine.workers,
+    }
+    analysis = analyse(outcome, facts)
+    written = files.write(store.folder, analysis)
+    _show(console, analysis)
+    from glissade.study import page  # late: matplotlib and plotly take a while to import
 
-    picture.draw(folder / "loss.png", rows, results, settings, task)
-    report.write_summary(folder / "summary.json", rows, choices, settings, config, task)
-    console.print()
-    console.print(report.table(rows, settings, console.width))
-    console.print()
-    console.print(report.key(settings), highlight=False, markup=False)
-    for line in report.divergences(rows):
-        console.print(f"{line}.", style="red", highlight=False, markup=False)
-    for choice in choices:
-        if choice.warning:
-            console.print(
-                f"Warning: {choice.warning}.", style="yellow", highlight=False, markup=False
-            )
-    console.print(report.caveat(settings, task), highlight=False, markup=False)
-    _say(console, f"\n{time.monotonic() - started:.0f} s. Written:")
-    for name, what in (
-        ("loss.png", "picture"),
-        ("summary.json", "the table"),
-        ("runs.jsonl", "every run"),
-    ):
-        _say(console, f"  {folder / name}  ({what})")
+    written = [*page.write_all(store.folder, analysis), *written]
+    _say(console, f"\n{units.seconds(outcome.seconds)}. Written in {store.folder}:")
+    for path, what in [*written, (store.path, "every run"), (store.folder / "plan.json", "plan")]:
+        _say(console, f"  {path.name:<16} {what}")
+    if any(row.failed for task in analysis.tasks for row in task.rows):
+        fail("compare", f"some runs failed; --resume makes them again{_saved(store)}", 1)
 
 
-def resume_command(task: str, settings: Settings, folder: Path) -> str:
-    """The command that goes on with an interrupted comparison."""
-    words = ["glissade", "compare", task]
-    if settings.optimizers != Settings.optimizers:
-        words += ["-o", ",".join(settings.optimizers)]
-    for name in ("seeds", "lrs", "epochs", "target", "backend"):
-        value = getattr(settings, name)
-        if value != getattr(Settings, name):
+def _show(console: Console, analysis: Analysis) -> None:
+    """Verdict, table and caveats of every task."""
+    for task in analysis.tasks:
+        if len(analysis.tasks) > 1:
+            _say(console, f"\n{task.title}")
+        console.print(f"\n{task.verdict}\n", style="bold", highlight=False, markup=False)
+        console.print(table.table(task, console.width))
+        console.print()
+    key = table.key(analysis.seeds)
+    console.print(key, highlight=False, markup=False)
+    console.print(saying.RULE, highlight=False, markup=False)
+    for line in analysis.caveats:
+        console.print(f"- {line}", style="yellow", highlight=False, markup=False)
+
+
+def _command(plan: Plan, budget: str | None, engine: str, workers: int | None) -> str:
+    """The command that makes the same comparison."""
+    words = ["glissade", "compare", ",".join(plan.settings.tasks)]
+    usual = Settings()
+    for name in ("optimizers", "schedules", "trials", "studies", "seeds", "target", "epochs",
+                 "steps", "batch", "evaluations", "seed", "backend"):  # fmt: skip
+        value = getattr(plan.settings, name)
+        if value != getattr(usual, name):
             words += [f"--{name}", str(value)]
-    return shlex.join([*words, "--out", str(folder), "--resume"])
+    for name, given in (("budget", budget), ("workers", workers)):
+        if given is not None:
+            words += [f"--{name}", str(given)]
+    if engine != "local":
+        words += ["--engine", engine]
+    return shlex.join(words)
 
 
-def _saved(store: Store) -> str:
+def _saved(store: Store | None) -> str:
+    if store is None:
+        return ""
     count = len(store.results)
-    return "1 run is saved" if count == 1 else f"{count} runs are saved"
+    saved = "1 run is saved" if count == 1 else f"{count} runs are saved"
+    again = shlex.join(["glissade", "compare", "--resume", "--out", str(store.folder)])
+    return f": {saved}. To go on:\n  {again}"
 
 
 def _say(console: Console, line: str) -> None:
     """A line as it is: paths are never broken or coloured."""
     console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"glissade compare: {message}", err=True)
-    raise typer.Exit(code)

@@ -1,4 +1,8 @@
-"""Keeps every run as it ends, safe against kill -9 at any byte."""
+"""A comparison's folder: its plan, written first, and every run as it ends.
+
+``runs.jsonl`` is only ever appended to, one JSON object a line, and is safe against kill -9 at any
+byte: a line that was cut off is skipped and noted, and its run is made again.
+"""
 
 from __future__ import annotations
 
@@ -9,67 +13,63 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from glissade.study.design import RunKey, RunResult, differences, fingerprint
+from glissade.study.design import PHASES, Planned, RunKey, RunResult
+from glissade.study.record import differences
 
 
 class StoreError(Exception):
-    """The results file cannot be used as asked; nothing was run."""
+    """The folder cannot be used as asked; nothing was run."""
 
 
 @dataclass
 class Store:
-    """The results file: one JSON object a line, only ever appended to.
+    """The results of a plan; `open` it, `append` to it, `close` it."""
 
-    The first line is the configuration; every other is a run. A line that a killed process
-    left unfinished is skipped and noted, and is closed before the next is written.
-    """
-
-    path: Path
-    config: dict[str, object]
+    folder: Path
+    hash: str  # of the plan
     results: dict[RunKey, RunResult] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     descriptor: int = -1
 
+    @property
+    def path(self) -> Path:
+        return self.folder / "runs.jsonl"
+
     @classmethod
-    def open(cls, folder: Path, config: dict[str, object], resume: bool) -> Store:
-        """Start a file in `folder`, or go on with the one there if `resume` says so."""
-        store = cls(folder / "runs.jsonl", config)
-        if resume and not folder.is_dir():
-            raise StoreError(f"nothing to resume: there is no folder {folder}")
+    def open(cls, folder: Path, plan: Planned, resume: bool) -> Store:
+        """Start in `folder`, or go on with what is there if `resume` says so."""
+        store = cls(folder, plan.hash)
+        if resume:
+            _same(read_plan(folder), plan)
+        elif store.path.exists() and store.path.stat().st_size:
+            raise StoreError(
+                f"{store.path} already holds results: pass --resume to go on with them, or "
+                "another --out"
+            )
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            if not resume:
+                _write_whole(folder / "plan.json", {"hash": plan.hash, "plan": plan.record})
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
             store.descriptor = os.open(store.path, flags, 0o644)
             content = store.path.read_bytes()
         except OSError as error:
             raise StoreError(f"cannot write in {folder}: {error.strerror}") from error
         try:
-            if content and not resume:
-                raise StoreError(
-                    f"{store.path} already holds results: pass --resume to go on with them, "
-                    "or another --out"
-                )
-            has_header = store._read(content)
+            _lock(store.descriptor, folder)
+            store.results, store.notes = read_runs(content, plan.hash)
             if content and not content.endswith(b"\n"):
                 store._write(b"\n")
-            if not has_header:
-                header = {"kind": "config", "config_hash": store.hash, "config": config}
-                store._write(_line(header))
         except BaseException:
             store.close()
             raise
         return store
 
-    @property
-    def hash(self) -> str:
-        return fingerprint(self.config)
-
     def append(self, result: RunResult) -> None:
         """Keep a result: when this returns it is on the disk."""
-        values = asdict(result)
-        key = values.pop("key")
-        run = {"kind": "run", **key, "config_hash": self.hash}
-        self._write(_line({**run, "versions": self.config["versions"], **values}))
+        record = asdict(result)
+        line = {"kind": "run", "plan": self.hash, **record.pop("key"), **record}
+        self._write(json.dumps(line, allow_nan=False, separators=(",", ":")).encode() + b"\n")
         self.results[result.key] = result
 
     def close(self) -> None:
@@ -83,51 +83,95 @@ class Store:
             raise OSError(f"only {written} of {len(line)} bytes written to {self.path}: disk full?")
         os.fsync(self.descriptor)
 
-    def _read(self, content: bytes) -> bool:
-        """Take in what is there; True if the configuration's line is among it."""
-        has_header = False
-        lines = content.split(b"\n")
-        for number, line in enumerate(lines, 1):
-            if not line:
-                continue
-            try:
-                record = json.loads(line)
-                if record["config_hash"] != self.hash:
-                    raise StoreError(self._mismatch(record))
-                if record["kind"] == "config":
-                    has_header = True
-                    continue
-                result = _result(record)
-                self.results.setdefault(result.key, result)
-            except (ValueError, TypeError, KeyError):
-                self.notes.append(
-                    f"line {number} of {self.path.name} is not complete (a run that was cut "
-                    "off): it is ignored"
-                )
-        return has_header
 
-    def _mismatch(self, record: Mapping[str, Any]) -> str:
-        stored = record.get("config", {"versions": record.get("versions", {})})
-        asked = self.config if "config" in record else {"versions": self.config["versions"]}
-        changed = differences(stored, asked) or ["its settings are not known"]
-        return (
-            f"{self.path} was made with another configuration: {'; '.join(changed)}. "
-            "Repeat the command with the old values, or pass another --out"
-        )
+def _lock(descriptor: int, folder: Path) -> None:
+    """Until the file is closed, or its process is gone, by whatever end."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # not on Windows
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StoreError(f"another process is at work in {folder}: let it end first") from None
+    except OSError:
+        return  # a file system without locks
 
 
-def _line(record: Mapping[str, object]) -> bytes:
-    return json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+def read_plan(folder: Path) -> dict[str, Any]:
+    """The record of a folder's plan."""
+    path = folder / "plan.json"
+    try:
+        record: dict[str, Any] = json.loads(path.read_bytes())["plan"]
+        return record
+    except FileNotFoundError:
+        raise StoreError(f"nothing to resume: there is no {path}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path} cannot be read: {error}") from None
+
+
+def read_runs(content: bytes, plan: str) -> tuple[dict[RunKey, RunResult], list[str]]:
+    """The runs of a plan in a file's bytes, and notes on lines that are none.
+
+    A run that failed is not among them: it is made again.
+    """
+    results: dict[RunKey, RunResult] = {}
+    notes: list[str] = []
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if not line:
+            continue
+        try:
+            record = json.loads(line)
+            if record["plan"] != plan:
+                raise StoreError(f"line {number} of runs.jsonl belongs to another plan")
+            result = _result(record)
+        except (ValueError, TypeError, KeyError):
+            notes.append(
+                f"line {number} of runs.jsonl is not complete (a run that was cut off): it is "
+                "ignored"
+            )
+            continue
+        if result.error is None:
+            results.setdefault(result.key, result)
+    return results, notes
 
 
 def _result(record: Mapping[str, Any]) -> RunResult:
     """A run from its line; KeyError, TypeError or ValueError if it is none."""
-    if record["kind"] != "run" or record["phase"] not in ("tune", "final"):
+    if record["kind"] != "run" or record["phase"] not in PHASES:
         raise ValueError("not a run")
+    of_key = RunKey.__dataclass_fields__
+    key = RunKey(**{name: record[name] for name in of_key})
     names = set(RunResult.__dataclass_fields__) - {"key", "losses", "validation"}
     return RunResult(
-        key=RunKey(record["optimizer"], record["phase"], record["lr"], record["seed"]),
+        key=key,
         losses=tuple(record["losses"]),
-        validation=tuple((step, error) for step, error in record["validation"]),
+        validation=tuple((step, at, value) for step, at, value in record["validation"]),
         **{name: record[name] for name in names},
     )
+
+
+def _same(stored: Mapping[str, object], plan: Planned) -> None:
+    asked = json.loads(json.dumps(plan.record))
+    changed = differences(stored, asked)
+    changed = [
+        x
+        if ".file was" not in x
+        else f"{x.partition('.file was')[0].removeprefix('tasks.')} has been edited since"
+        for x in changed
+    ]
+    if changed:
+        raise StoreError(
+            f"the plan there is another: {'; '.join(changed)}. Go on with what there was, or "
+            "start anew with another --out"
+        )
+
+
+def _write_whole(path: Path, record: Mapping[str, object]) -> None:
+    """A file that is there whole or not at all."""
+    part = path.with_suffix(".part")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(record, indent=1, allow_nan=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
