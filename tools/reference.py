@@ -1,8 +1,8 @@
 """Writes docs/optimizers.md: the registry as a reference, with a guide to which one to take; and
 the README's lines that list what there is.
 
-Equations, states and costs are those of the rules; words are those of their documentation. Only
-`EVIDENCE` and the guide's own sentences stand here.
+Equations, states and costs are those of the rules; words are those of their documentation,
+reports of authors those of `glissade.evidence`. Only the guide's own sentences stand here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from glissade import curvature, registry, schedules
+from glissade import curvature, evidence, registry, schedules
 from glissade.around import OPTIMIZERS, RESTARTS, SECOND_ORDER, WRAPPERS, is_wrapper
 from glissade.describe import WHERE, Argument, Facts, arguments, definitions, facts, needs
 from glissade.diff import difference
@@ -30,39 +30,8 @@ PATH = ROOT / "docs" / "optimizers.md"
 README = ROOT / "README.md"
 SCHEDULES = ROOT / "docs" / "schedules.md"
 
-# What papers of the registry report of their own methods, as their abstracts put it.
-EVIDENCE: tuple[tuple[str, str, str], ...] = (
-    ("sophia", "half of Adam's steps, compute and time to the same perplexity",
-     "GPT models of 125M to 1.5B parameters"),
-    ("lamb", "batches of 32,868 without loss of performance; 76 minutes instead of 3 days",
-     "BERT, on a TPUv3 Pod"),
-    ("lars", "batches of 8K and of 32K without loss of accuracy", "AlexNet and ResNet-50"),
-    ("lion", "up to 2 % more accuracy on ImageNet, and up to 5 times less compute on JFT; the gain "
-     "over Adam grows with the batch", "ViT, image classification"),
-    ("lion", "up to 2.3 times less compute than Adam at a better FID", "diffusion models"),
-    ("lion", "similar to Adam or better", "autoregressive and masked language models"),
-    ("adafactor", "results comparable to Adam's with very little state",
-     "Transformer, WMT 2014 English-German"),
-    ("adamw", "generalizes substantially better than Adam with l2, and competes with momentum SGD",
-     "image classification: CIFAR-10, ImageNet32x32"),
-    ("yogi", "ahead of Adam with very little tuning", "several machine learning tasks"),
-    ("radam", "effective and robust, by mending what a warm-up of Adam is there for",
-     "image classification, language models, translation"),
-    ("adamod", "significantly better than Adam", "DenseNet, Transformer"),
-    ("signum", "Adam's accuracy and speed, with gradients that can be sent as one bit an element",
-     "deep ImageNet models"),
-    ("adabelief", "accuracy comparable to SGD's", "ImageNet"),
-    ("adabelief", "stable, and better samples than a well-tuned Adam's", "a GAN on CIFAR-10"),
-    ("adabound", "closes the gap between adaptive methods and SGD in generalization, and keeps the "
-     "speed of the former early on", "MNIST, CIFAR-10, Penn Treebank"),
-    ("diffgrad", "ahead of momentum SGD, Adagrad, Adadelta, RMSprop, AMSGrad and Adam",
-     "ResNet on CIFAR-10 and CIFAR-100"),
-    ("amsgrad", "converges where Adam does not", "a simple convex problem, and a proof"),
-    ("adagrad", "a regret provably as good as with the best proximal function in hindsight",
-     "convex problems, online"),
-    ("adadelta", "promising without any tuning of a learning rate",
-     "MNIST, and a large voice dataset on a cluster"),
-)  # fmt: skip
+# Those of the package, without the kinds of model that `glissade advise` matches them by.
+EVIDENCE = tuple((one.name, one.said, one.scale) for one in evidence.EVIDENCE)
 
 
 def reference() -> str:
@@ -140,8 +109,9 @@ def _guide() -> Iterator[str]:
     yield "## Which one?"
     yield (
         "First what cannot be otherwise, then what somebody has measured. With neither a limit nor "
-        "a reason, take AdamW, or SGD with momentum where a recipe for it exists, and compare on "
-        "your own task: `glissade compare digits -o adamw,lion,sgd --seeds 10`."
+        "a reason, take AdamW, or SGD with momentum where a recipe for it exists, and "
+        "[compare on your own task](comparing.md): `glissade advise my.py:task` says what fits and "
+        "what to compare, `glissade compare my.py:task -o adamw,lion,sgd` does so."
     )
     yield "### Hard limits"
     yield (

@@ -1,0 +1,1 @@
+"""What to try on a task, and why: `glissade advise`."""

@@ -1,0 +1,1 @@
+"""What each optimizer costs on a task: `glissade cost`."""
