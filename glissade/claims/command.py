@@ -1,0 +1,100 @@
+"""The command `glissade claims`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from glissade.checks import nearest
+from glissade.claims import CLAIMS, lab, page
+from glissade.claims.base import Found
+from glissade.commands import fail
+from glissade.draw import desk
+from glissade.study import options, units
+from glissade.study.engine import Engine, EngineError, make
+from glissade.study.store import StoreError
+
+
+def claims(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Claims; all: every one.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for runs, numbers and pictures.")] = Path(
+        "glissade-out/claims"
+    ),
+    to: Annotated[
+        Path | None,
+        typer.Option("--page", metavar="FILE.md", help="Write a page of them, with its pictures."),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Runs at a time.")] = None,
+) -> None:
+    """Put to the test what is said of optimizers: reproduced, not reproduced or inconclusive.
+
+    Without a name it lists the claims. What is run and from where on a claim counts as reproduced
+    is written before anything runs; a claim that was interrupted goes on where it was.
+
+    Example: glissade claims adamw-separates
+    """
+    if not names:
+        for claim in CLAIMS.values():
+            typer.echo(f"{claim.name}\n    {claim.saying}")
+        return
+    wanted = list(CLAIMS) if names == ["all"] else names
+    for name in wanted:
+        if name not in CLAIMS:
+            fail("claims", f"unknown claim {name!r}{nearest(name, list(CLAIMS))}", 2)
+    options.end_as_interrupted()
+    made: Engine | None = None
+    began = time.monotonic()
+    try:
+        options.reachable(out, resume=True)
+        made = make("local", workers)
+        found = [_one(name, out / name, made) for name in wanted]
+        if to is not None:
+            _page(to, out, found)
+    except (ValueError, StoreError, EngineError) as error:
+        fail("claims", " ".join(str(error).split()), 1)
+    except KeyboardInterrupt:
+        fail("claims", "interrupted; what was run is kept, the same command goes on", 130)
+    except OSError as error:
+        fail("claims", f"cannot write: {error.strerror or error}", 1)
+    finally:
+        if made is not None:
+            made.close()
+    typer.echo(f"{units.seconds(time.monotonic() - began)}. Written in {out}: found.json and a "
+               "picture for each")  # fmt: skip
+
+
+def _one(name: str, folder: Path, engine: Engine) -> Found:
+    from glissade.claims.picture import picture
+
+    with desk.progress(name) as report:
+        found = lab.run(CLAIMS[name], folder, engine, lambda share: report("", share))
+    lab.write(folder, found)
+    picture(folder / f"{name}.png", found, f"glissade claims {name}")
+    typer.echo(f"{name}: {found.verdict}")
+    for part in found.parts:
+        low, high = part.interval.low, part.interval.high
+        typer.echo(
+            f"    {part.what}: {part.typical:.3g} ({low:.3g} to {high:.3g}"
+            + (f", threshold {part.threshold:g}" if part.threshold else "")
+            + f"): {part.verdict}"
+        )
+    return found
+
+
+def _page(path: Path, out: Path, found: list[Found]) -> None:
+    """The page, and beside it a folder of its pictures."""
+    records = [json.loads((out / x.claim.name / "found.json").read_text()) for x in found]
+    pictures = path.parent / "claims"
+    pictures.mkdir(parents=True, exist_ok=True)
+    for record in records:
+        name = record["name"]
+        shutil.copyfile(out / name / f"{name}.png", pictures / f"{name}.png")
+    page.write(path, records, "claims")
+    typer.echo(f"{path}")
