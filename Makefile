@@ -11,7 +11,7 @@ PIP  = $(BIN)/python -m pip --disable-pip-version-check --no-input
 HINT = '(without CUDA, gigabytes less: TORCH_INDEX=https://download.pytorch.org/whl/cpu)'
 LOCK = -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(PIP_ARGS)
 
-.PHONY: help venv demo test test-all lint format bench clean distclean
+.PHONY: help venv demo test test-all lint format bench claims clean distclean
 .NOTPARALLEL:
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo 'make test       checks and tests, without the long tier'
 	@echo 'make test-all   checks and all tests'
 	@echo 'make bench      time every rule (glissade bench)'
+	@echo 'make claims     put to the test what is said of optimizers, and write docs/claims.md'
 	@echo 'make lint       ruff and mypy alone'
 	@echo 'make format     let ruff rewrite what it can'
 	@echo 'make venv       build .venv with everything (the other targets do so when they need it)'
@@ -63,6 +64,9 @@ demo: .venv/.stamp-study
 
 bench: .venv/.stamp-study
 	@$(BIN)/glissade bench $(ARGS)
+
+claims: .venv/.stamp-study
+	@$(BIN)/glissade claims all --page docs/claims.md $(ARGS)
 
 lint: .venv/.stamp-dev
 	$(BIN)/ruff check --quiet .

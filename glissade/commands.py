@@ -271,7 +271,14 @@ def application() -> typer.Typer:
     for name, module in (
         ("draw", "glissade.draw.application"),
         ("compare", "glissade.study.compare"),
+        ("heatmap", "glissade.study.heatmap"),
+        ("tasks", "glissade.study.tasks_command"),
+        ("cost", "glissade.study.cost.command"),
+        ("advise", "glissade.study.advise.command"),
         ("lrfind", "glissade.study.lrfind_command"),
+        ("export", "glissade.study.export_command"),
+        ("claims", "glissade.claims.command"),
+        ("regret", "glissade.online.command"),
         ("bench", "glissade.bench.command"),
     ):
         command = _elsewhere(name, module)
