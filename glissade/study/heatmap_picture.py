@@ -72,8 +72,7 @@ def _scale(found: Sequence[Map]) -> tuple[Normalize, str]:
 
 
 def _panel(axes: Axes, one: Map, norm: Normalize, first: bool) -> Any:
-    colours = colormaps[MAP + ("" if one.units.sign > 0 else "_r")].copy()
-    colours.set_bad("#e6e6e6")
+    colours = colormaps[MAP + ("" if one.units.sign > 0 else "_r")].with_extremes(bad="#e6e6e6")
     image = axes.imshow(
         np.ma.masked_invalid(one.values), origin="lower", aspect="auto", cmap=colours, norm=norm
     )
