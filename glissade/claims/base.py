@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from glissade.study import statistics
@@ -89,8 +89,10 @@ class Claim:
     between: tuple[str, str]  # the two whose labels, exchanged, must turn the verdict
     seeds: int
     arms: Mapping[str, Setup]
-    read: Callable[[Runs], list[Part]]
-    chart: Callable[[Runs], Chart]
+    read: Callable[[Any], list[Part]]  # of `Runs`, or of what `compute` returns
+    chart: Callable[[Any], Chart]
+    compute: Callable[[], Mapping[str, Any]] | None = None  # by label, in place of training runs
+    tuned: Sequence[str] = ()  # those whose best arm has to lie inside of its range
 
     @property
     def record(self) -> dict[str, Any]:
@@ -98,6 +100,7 @@ class Claim:
         return {
             "name": self.name, "saying": self.saying, "source": self.source, "scale": self.scale,
             "plan": self.plan, "between": list(self.between), "seeds": self.seeds,
+            "tuned": list(self.tuned),
             "rule": " ".join((Part.__doc__ or "").split()),
             "arms": {label: asdict(arm) for label, arm in self.arms.items()},
         }  # fmt: skip
@@ -111,18 +114,21 @@ class Found:
     parts: Sequence[Part]
     chart: Chart
     seconds: float = 0.0  # of all its runs together
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    edges: Sequence[str] = ()  # those whose best arm is at an end of its range
 
     @property
     def verdict(self) -> Verdict:
-        """Of all parts together: each has to hold, and one that fails is enough."""
+        """Of all parts together: each has to hold, and one that fails is enough. Where a best
+        setting may lie beyond what was tried, nothing is said."""
+        if self.edges:
+            return "inconclusive"
         verdicts = {part.verdict for part in self.parts}
         if "not reproduced" in verdicts:
             return "not reproduced"
         return "inconclusive" if "inconclusive" in verdicts else "reproduced"
 
 
-def exchanged(runs: Runs, one: str, other: str) -> dict[str, Sequence[RunResult]]:
+def exchanged(runs: Mapping[str, Any], one: str, other: str) -> dict[str, Any]:
     """With the labels of two optimizers exchanged: ``adam|3`` gets the runs of ``adamw|3``."""
     turn = {one: other, other: one}
 
@@ -163,6 +169,15 @@ def family(runs: Runs, name: str) -> list[str]:
 def best(runs: Runs, name: str) -> str:
     """The arm of an optimizer with the best median validation metric."""
     return min(family(runs, name), key=lambda label: statistics.median(validations(runs, label)))
+
+
+def edges(runs: Runs, names: Sequence[str]) -> list[str]:
+    """Those whose best arm is the first or the last of its family."""
+    return [
+        name
+        for name in names
+        if best(runs, name) in (family(runs, name)[0], family(runs, name)[-1])
+    ]
 
 
 def less(one: Sequence[float], other: Sequence[float]) -> tuple[float, ...]:

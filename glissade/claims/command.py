@@ -85,6 +85,8 @@ def _one(name: str, folder: Path, engine: Engine) -> Found:
             + (f", threshold {part.threshold:g}" if part.threshold else "")
             + f"): {part.verdict}"
         )
+    if found.edges:
+        typer.echo(f"    the best of {' and '.join(found.edges)} is at an end of its range")
     return found
 
 

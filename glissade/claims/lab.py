@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from glissade.claims.base import Claim, Found, Runs
+from glissade.claims import base
+from glissade.claims.base import Claim, Found
 from glissade.study import conduct
 from glissade.study.design import Choice, Job, Phase, RunKey, RunResult
 from glissade.study.engine import Engine
@@ -87,6 +89,11 @@ def run(claim: Claim, folder: Path, engine: Engine, report: Callable[[float], No
     resume = (folder / "plan.json").exists()
     store = Store.open(folder, registered, resume)
     told = Told(report)
+    if claim.compute is not None:
+        store.close()
+        began = time.perf_counter()
+        values = claim.compute()
+        return judged(claim, values, time.perf_counter() - began)
     try:
         results = conduct.all_of(registered, store, engine, told, "final", registered.keys)
     finally:
@@ -104,10 +111,11 @@ def by_arm(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
     return found
 
 
-def judged(claim: Claim, runs: Runs, seconds: float = 0.0) -> Found:
+def judged(claim: Claim, runs: Mapping[str, Any], seconds: float = 0.0) -> Found:
     """By the rule that was registered; arms in the claim's own order."""
-    ordered = {label: runs[label] for label in claim.arms}
-    return Found(claim, claim.read(ordered), claim.chart(ordered), seconds)
+    ordered = {label: runs[label] for label in claim.arms or runs}
+    edges = base.edges(ordered, claim.tuned)
+    return Found(claim, claim.read(ordered), claim.chart(ordered), seconds, edges)
 
 
 def write(folder: Path, found: Found) -> None:
@@ -120,6 +128,7 @@ def write(folder: Path, found: Found) -> None:
         "plan": found.claim.plan,
         "verdict": found.verdict,
         "seconds": round(found.seconds, 1),
+        "edges": list(found.edges),
         "parts": [
             {
                 "what": part.what, "threshold": part.threshold, "verdict": part.verdict,

@@ -32,6 +32,8 @@ def page(records: Sequence[dict[str, Any]], pictures: str) -> str:
             f"**{one['verdict'].capitalize()}.** {one['saying']}", "",
             f"[![{one['name']}]({pictures}/{one['name']}.png)]({pictures}/{one['name']}.png)", "",
             *(f"- {_part(part)}: {part['verdict']}" for part in one["parts"]), "",
+            *([f"The best learning rate of {' and '.join(one['edges'])} is at an end of its range: "
+               "nothing is concluded.", ""] if one["edges"] else []),
             f"Source: {one['source']}. Tried on {one['scale']}. {one['plan']} "
             f"`glissade claims {one['name']}`, {one['seconds']:.0f} s of training.",
         ]  # fmt: skip

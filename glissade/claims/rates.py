@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -70,7 +71,7 @@ def _schedules() -> Claim:
         "AdamW with each schedule at five learning rates; the best by median validation error; its "
         "test error in pairs of the same seed.",
         ("cosine", "fixed"), 10, _sweep(forms, rates), read,
-        _chart(names, rates, "validation error, %"),
+        _chart(names, rates, "validation error, %"), tuned=names,
     )  # fmt: skip
 
 
@@ -146,15 +147,23 @@ def _at_best(
     task: str = "digits",
     steps: int = STEPS,
     batch: int | None = None,
+    metric: str = "points of test error",
+    forms: Mapping[str, str] = MappingProxyType({}),
     more: Callable[[Runs, str, str], list[Part]] = lambda runs, one, other: [],
     also: str = "",
 ) -> Claim:
     """Two optimizers, each at seven learning rates over two decades round its middle: at the best
-    by validation the first has less test error than the second."""
+    by validation the first has less test error than the second. `forms` writes one whose name is
+    not enough, with ``{lr}`` in it."""
     one, other = middles
     shares = [float(x) for x in np.geomspace(0.1, 10, 7)]
     arms = {
-        f"{of}|{i}": Setup(task, f"{of}(lr={float(f'{middle * share:.3g}')})", steps, batch)
+        f"{of}|{i}": Setup(
+            task,
+            forms.get(of, of + "(lr={lr})").format(lr=float(f"{middle * share:.3g}")),
+            steps,
+            batch,
+        )
         for of, middle in middles.items()
         for i, share in enumerate(shares)
     }
@@ -162,7 +171,7 @@ def _at_best(
     def read(runs: Runs) -> list[Part]:
         best = {of: base.best(runs, of) for of in middles}
         each = base.less(base.tests(runs, best[one]), base.tests(runs, best[other]))
-        what = f"points of test error that {one} is below {other}"
+        what = f"{metric} that {one} is below {other}"
         return [Part(what, each), *more(runs, best[one], best[other])]
 
     return Claim(
@@ -170,8 +179,10 @@ def _at_best(
         "Each at seven learning rates over two decades; the best by median validation error; its "
         f"test error{also} in pairs of the same seed.",
         (one, other), 10, arms, read,
-        lambda runs: Chart("learning rate, times the middle of its range", "validation error, %",
+        lambda runs: Chart("learning rate, times the middle of its range",
+                           "validation error, %" if "error" in metric else "validation RMSE",
                            base.by_setting(runs, (one, other), shares), log_y=True),
+        tuned=(one, other),
     )  # fmt: skip
 
 
@@ -191,6 +202,10 @@ def _name(label: str) -> str:
     return label.partition("|")[0]
 
 
+LARGE = (
+    "handwritten digits, MLP of 17 thousand parameters, batches of 512 (half of the train part), "
+    "40 steps"
+)
 AT_BEST = (
     _at_best(
         "momentum-generalises",
@@ -203,9 +218,38 @@ AT_BEST = (
         "lamb-large-batch",
         "LAMB keeps its accuracy at large batches, where Adam loses some.",
         "You et al. 2020, arXiv:1904.00962, as the lectures tell it",
-        "handwritten digits, MLP of 17 thousand parameters, batches of 512 (half of the train "
-        "part), 40 steps",
-        {"lamb": 0.02, "adam": 5e-3}, steps=40, batch=512,
+        LARGE, {"lamb": 0.02, "adam": 5e-3}, steps=40, batch=512,
+    ),
+    _at_best(
+        "lars-large-batch",
+        "LARS keeps its accuracy at large batches, where SGD with momentum loses some.",
+        "You, Gitman & Ginsburg 2017, arXiv:1708.03888, as the lectures tell it",
+        LARGE, {"lars": 0.02, "momentum": 0.1}, steps=40, batch=512,
+    ),
+    _at_best(
+        "centralization-generalises",
+        "Gradient centralization makes SGD with momentum generalise better.",
+        "Yong et al. 2020, arXiv:2004.01461", SCALE,
+        {"centralized": 0.03, "momentum": 0.03},
+        forms={"centralized": "centralize(momentum(lr={lr}))"},
+    ),
+    _at_best(
+        "adabound-generalises",
+        "AdaBound, which moves from Adam to SGD, generalises better than Adam.",
+        "Luo et al. 2019, arXiv:1902.09843", SCALE, {"adabound": 3e-3, "adam": 3e-3},
+    ),
+    _at_best(
+        "diffgrad-near-a-minimum",
+        "diffGrad, which damps steps where gradients change little, ends better than Adam.",
+        "Dubey et al. 2020, arXiv:1909.11015", SCALE, {"diffgrad": 3e-3, "adam": 3e-3},
+    ),
+    _at_best(
+        "rmsprop-does-not-stall",
+        "RMSProp goes on where AdaGrad's learning rate has died.",
+        "the lecture on optimizers for deep learning (AdaGrad, RMSprop, AdaDelta)",
+        "an autoencoder of handwritten digits, 64-48-24-6 and back, 640 steps",
+        {"rmsprop": 3e-3, "adagrad": 0.05}, task="autoencoder", steps=640,
+        metric="grey levels of test RMSE",
     ),
     _at_best(
         "adagrad-rare",
@@ -245,6 +289,7 @@ def _adafactor() -> Claim:
         names, 10, arms, read,
         lambda runs: Chart("learning rate, number on its own grid", "validation error, %",
                            base.by_setting(runs, names, range(1, 8)), log_x=False, log_y=True),
+        tuned=names,
     )  # fmt: skip
 
 

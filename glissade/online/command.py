@@ -12,14 +12,14 @@ from rich.table import Table
 
 from glissade.commands import fail
 from glissade.draw import style
-from glissade.online.claims import Claim, claim, ratios
+from glissade.online.bounds import Bound, bound, ratios
 from glissade.online.game import Regret, horizons, play
 from glissade.online.game import regret as measure
 from glissade.online.lineup import LAM, learners
 from glissade.online.problems import PROBLEMS, problem
 from glissade.study import files, units
 
-Row = tuple[str, Regret, Claim]
+Row = tuple[str, Regret, Bound]
 
 
 def regret(
@@ -60,7 +60,7 @@ def regret(
         for player in players:
             run = play(stream, player, chosen.region)
             measured = measure(run, horizons(rounds))
-            rows.append((player.label, measured, claim(run, measured)))
+            rows.append((player.label, measured, bound(run, measured)))
         style.writable(folder)
     except (ValueError, TypeError) as error:
         fail("regret", " ".join(str(error).split()), 2)

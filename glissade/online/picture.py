@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from glissade.draw import style
-from glissade.online.claims import Claim
+from glissade.online.bounds import Bound
 from glissade.online.game import Regret
 
 LEFT, GAP, RIGHT = 0.72, 0.85, 0.12  # inches
@@ -20,7 +20,7 @@ FAR = 300.0  # bounds over so many times the largest regret stay out of the pict
 PROVED: Any = (0, (4, 2))
 PRINTED: Any = (0, (1, 1.6))
 
-Row = tuple[str, Regret, Claim]
+Row = tuple[str, Regret, Bound]
 
 
 def picture(path: Path, title: str, subtitle: str, rows: Sequence[Row], command: str) -> None:
@@ -31,15 +31,15 @@ def picture(path: Path, title: str, subtitle: str, rows: Sequence[Row], command:
         for i, (label, _, _) in enumerate(rows)
     ]  # fmt: skip
     far = _far(rows)
-    drawn = [claim for _, _, claim in rows if claim.values is not None and not _over(claim, far)]
+    drawn = [bound for _, _, bound in rows if bound.values is not None and not _over(bound, far)]
     above = [
-        label + (" as printed" if claim.refuted else "")
-        for label, _, claim in rows
-        if _over(claim, far)
+        label + (" as printed" if bound.refuted else "")
+        for label, _, bound in rows
+        if _over(bound, far)
     ]
-    if any(not claim.refuted for claim in drawn):
+    if any(not bound.refuted for bound in drawn):
         handles.append(Line2D([], [], color="#606060", linestyle=PROVED, label="its bound"))
-    if any(claim.refuted for claim in drawn):
+    if any(bound.refuted for bound in drawn):
         label = "bound as printed; refuted"
         handles.append(Line2D([], [], color="#606060", linestyle=PRINTED, label=label))
     caption = [
@@ -66,8 +66,8 @@ def _far(rows: Sequence[Row]) -> float:
     return FAR * max(float(np.abs(measured.values).max()) for _, measured, _ in rows)
 
 
-def _over(claim: Claim, far: float) -> bool:
-    return claim.values is not None and bool((claim.values > far).all())
+def _over(bound: Bound, far: float) -> bool:
+    return bound.values is not None and bool((bound.values > far).all())
 
 
 def _panel(axes: Axes, rows: Sequence[Row], far: float, average: bool) -> None:
@@ -75,17 +75,17 @@ def _panel(axes: Axes, rows: Sequence[Row], far: float, average: bool) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     shown: list[float] = []
-    for i, (_, measured, claim) in enumerate(rows):
+    for i, (_, measured, bound) in enumerate(rows):
         at, how = np.array(measured.at), style.series(i)
         height = measured.average if average else measured.values
         height = np.where(height > 0, height, np.nan)  # a log scale has no place under 0
         shown += height[~np.isnan(height)].tolist()
         axes.plot(at, height, color=how.colour, linewidth=2, marker=how.marker, markersize=4.5,
                   zorder=3)  # fmt: skip
-        if claim.values is not None and not average and not _over(claim, far):
-            shown += np.minimum(claim.values, far).tolist()
-            dash = PRINTED if claim.refuted else PROVED
-            axes.plot(at, claim.values, color=how.colour, linewidth=1.5, linestyle=dash)
+        if bound.values is not None and not average and not _over(bound, far):
+            shown += np.minimum(bound.values, far).tolist()
+            dash = PRINTED if bound.refuted else PROVED
+            axes.plot(at, bound.values, color=how.colour, linewidth=1.5, linestyle=dash)
     if shown:
         axes.set_ylim(min(shown) / 1.6, max(shown) * 1.6)
     axes.minorticks_off()

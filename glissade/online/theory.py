@@ -3,7 +3,7 @@
 Each takes the gradients g (rounds, dim), the learner's settings and the sizes of the set, and gives
 the bound at each of the horizons `at`. D is the Euclidean diameter of the set, sup its largest
 difference in one coordinate (D∞). All need convex losses, a set that the projections stay in, and
-the projection in the norm that the analysis takes; `claims.claim` checks what a run has of this.
+the projection in the norm that the analysis takes; `bounds.bound` checks what a run has of this.
 
 ε of the library's rules is in the preconditioner (s = √G + ε), where the papers have δ or nothing.
 """

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glissade import rules
-from glissade.online import PROBLEMS, Descent, Run, claim, horizons, learners, play, regret, theory
+from glissade.online import PROBLEMS, Descent, Run, bound, horizons, learners, play, regret, theory
 from glissade.online.learners import inverse_root
 from glissade.online.problems import rotated
 from glissade.online.streams import HINGE, LINEAR, LOGISTIC, SQUARES, Stream
@@ -34,7 +34,7 @@ PROVED = [
 def holds(run: Run, at: tuple[int, ...]) -> None:
     """Regret, with all that the comparator may have missed, is under the bound."""
     measured = regret(run, at)
-    found = claim(run, measured)
+    found = bound(run, measured)
     assert found.values is not None, (run.learner.label, found.why)
     assert not found.refuted
     assert (measured.gaps < 1e-4).all()
@@ -73,7 +73,7 @@ def test_on_any_data(
     (player,) = learners(one, stream, region)
     run = play(stream, player, region)
     measured = regret(run, (rounds,))
-    found = claim(run, measured)
+    found = bound(run, measured)
     assert found.values is not None
     scale = 1 + abs(found.values[0])
     assert measured.values[0] <= found.values[0] + 1e-9 * scale
@@ -167,16 +167,16 @@ def test_what_no_theorem_covers_has_no_bound() -> None:
         ("lookahead(adagrad)", "no theorem"),
     ):
         run = play(stream, one, region)
-        found = claim(run, regret(run))
+        found = bound(run, regret(run))
         assert found.values is None
         assert why in found.why, one
     for plain in (rules.adagrad(lr=1.0), rules.amsgrad(lr=1.0), rules.adagradfull(lr=1.0)):
         run = play(stream, Descent(plain, "plain", inverse_root, metric="euclidean"), region)
-        found = claim(run, regret(run))
+        found = bound(run, regret(run))
         assert found.values is None
     (adam,) = learners("adam", stream, region, lam=1.0)
     run = play(stream, adam, region)
-    assert "λ under 1" in claim(run, regret(run)).why
+    assert "λ under 1" in bound(run, regret(run)).why
 
 
 def test_adagrad_beats_descent_with_rare_features() -> None:
@@ -198,7 +198,7 @@ def test_full_matrices_beat_the_diagonal_on_correlated_features() -> None:
         runs = [play(stream, one, ball(2)) for one in ("adagradfull", "adagrad")]
         full, diagonal = (regret(run) for run in runs)
         assert 0 < full.values[0] < 0.75 * diagonal.values[0]
-        bounds = [claim(run, m).values for run, m in zip(runs, (full, diagonal), strict=True)]
+        bounds = [bound(run, m).values for run, m in zip(runs, (full, diagonal), strict=True)]
         assert bounds[0] is not None
         assert bounds[1] is not None
         assert bounds[0][0] < 0.75 * bounds[1][0]

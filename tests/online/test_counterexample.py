@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glissade.online import PROBLEMS, claim, learners, play, regret
+from glissade.online import PROBLEMS, bound, learners, play, regret
 from glissade.online.problems import counterexample
 from glissade.wrappers import box
 
@@ -42,12 +42,12 @@ def test_adam_breaks_the_bound_that_was_printed() -> None:
         for player in learners("adam, amsgrad", stream, problem.region, problem.hyper)
     )
     measured = regret(adam, HORIZONS)
-    printed = claim(adam, measured)
+    printed = bound(adam, measured)
     assert printed.refuted
     assert printed.values is not None
     assert measured.values[-1] > 3 * printed.values[-1]
     measured = regret(amsgrad, HORIZONS)
-    proved = claim(amsgrad, measured)
+    proved = bound(amsgrad, measured)
     assert proved.values is not None
     assert (measured.values < proved.values).all()
 

@@ -15,10 +15,10 @@ from .sets import Array, diameter, diameter_sup
 
 
 @dataclass(frozen=True)
-class Claim:
+class Bound:
     """A bound at each horizon of a measurement.
 
-    `values` is None where no theorem fits, and `why` says so. A claim that is `refuted` was printed
+    `values` is None where no theorem fits, and `why` says so. A bound that is `refuted` was printed
     as a theorem and is none.
     """
 
@@ -32,7 +32,7 @@ class _Unfit(Exception):
     """What keeps a theorem from speaking about a run."""
 
 
-def claim(run: Run, measured: Regret) -> Claim:
+def bound(run: Run, measured: Regret) -> Bound:
     """The bound for this run at the horizons that were measured."""
     learner = run.learner
     try:
@@ -44,8 +44,8 @@ def claim(run: Run, measured: Regret) -> Claim:
             _plain(learner)
             return _OF[learner.rule.name](run, learner, measured)
     except _Unfit as error:
-        return Claim("", None, str(error))
-    return Claim("", None, "no theorem is known here for this learner")
+        return Bound("", None, str(error))
+    return Bound("", None, "no theorem is known here for this learner")
 
 
 def _must(holds: bool, why: str) -> None:
@@ -73,13 +73,13 @@ def _sizes(run: Run) -> tuple[float, float]:
     return diameter(run.region, dim), diameter_sup(run.region, dim)
 
 
-def _descent(run: Run, learner: Descent, measured: Regret) -> Claim:
+def _descent(run: Run, learner: Descent, measured: Regret) -> Bound:
     h = learner.rule.hyper
     _must(h["momentum"] == 0, "the theorem is on descent without momentum")
     rates = learner.rates(run.rounds)
     _falling(rates)
     values = theory.gradient_descent(run.gradients, rates, _sizes(run)[0], measured.at)
-    return Claim("Zinkevich 2003, Theorem 1", values)
+    return Bound("Zinkevich 2003, Theorem 1", values)
 
 
 def _constant(learner: Descent) -> float:
@@ -88,7 +88,7 @@ def _constant(learner: Descent) -> float:
     return float(learner.rule.hyper["lr"])
 
 
-def _adagrad(run: Run, learner: Descent, measured: Regret) -> Claim:
+def _adagrad(run: Run, learner: Descent, measured: Regret) -> Bound:
     h = learner.rule.hyper
     _own_norm(run, learner)
     _must(h["lr_decay"] == 0, "the theorem is on a constant lr")
@@ -96,10 +96,10 @@ def _adagrad(run: Run, learner: Descent, measured: Regret) -> Claim:
         run.gradients, _constant(learner), _sizes(run)[1], measured.at,
         h["initial_accumulator_value"], h["eps"], h["variant"] == "paper",
     )  # fmt: skip
-    return Claim("Duchi et al. 2011, Theorem 5", values)
+    return Bound("Duchi et al. 2011, Theorem 5", values)
 
 
-def _adagrad_full(run: Run, learner: Descent, measured: Regret) -> Claim:
+def _adagrad_full(run: Run, learner: Descent, measured: Regret) -> Bound:
     h, lr = learner.rule.hyper, _constant(learner)
     _must(not h["l1"], "l1 is in none of the losses")
     _own_norm(run, learner)
@@ -107,9 +107,9 @@ def _adagrad_full(run: Run, learner: Descent, measured: Regret) -> Claim:
     if h["variant"] == "dual":
         _enough(h["delta"], float(np.linalg.norm(run.gradients, axis=1).max()))
         moves = measured.best - run.points[0]
-        return Claim(source, theory.adagrad_dual(run.gradients, lr, h["delta"], moves, measured.at))
+        return Bound(source, theory.adagrad_dual(run.gradients, lr, h["delta"], moves, measured.at))
     D = _sizes(run)[0]
-    return Claim(source, theory.adagrad_full(run.gradients, lr, h["delta"], D, measured.at))
+    return Bound(source, theory.adagrad_full(run.gradients, lr, h["delta"], D, measured.at))
 
 
 def _enough(delta: float, steepest: float) -> None:
@@ -117,11 +117,11 @@ def _enough(delta: float, steepest: float) -> None:
     _must(delta >= steepest * (1 - 1e-12), why)
 
 
-def _dual_averaging(run: Run, learner: DualAveraging, measured: Regret) -> Claim:
+def _dual_averaging(run: Run, learner: DualAveraging, measured: Regret) -> Bound:
     _enough(learner.delta, float(np.abs(run.gradients).max()))
     moves = measured.best - run.points[0]
     values = theory.dual_averaging(run.gradients, learner.lr, learner.delta, moves, measured.at)
-    return Claim("Duchi et al. 2011, Theorem 5", values)
+    return Bound("Duchi et al. 2011, Theorem 5", values)
 
 
 def _inverse_root(learner: Descent) -> float:
@@ -130,7 +130,7 @@ def _inverse_root(learner: Descent) -> float:
     return float(learner.rule.hyper["lr"])
 
 
-def _adam(run: Run, learner: Descent, measured: Regret) -> Claim:
+def _adam(run: Run, learner: Descent, measured: Regret) -> Bound:
     h, lr = learner.rule.hyper, _inverse_root(learner)
     beta1, beta2 = h["betas"]
     _must(not h["amsgrad"], "the theorem on AMSGrad is on `amsgrad`, without bias correction")
@@ -139,10 +139,10 @@ def _adam(run: Run, learner: Descent, measured: Regret) -> Claim:
     _must(beta1 == 0 or lam < 1, "the theorem is on β1·λ^(t-1) with λ under 1")
     D, sup = _sizes(run)
     values = theory.adam_as_printed(run.gradients, lr, (beta1, beta2), lam, D, sup, measured.at)
-    return Claim("Kingma & Ba 2015, Theorem 4.1, as printed", values, refuted=True)
+    return Bound("Kingma & Ba 2015, Theorem 4.1, as printed", values, refuted=True)
 
 
-def _amsgrad(run: Run, learner: Descent, measured: Regret) -> Claim:
+def _amsgrad(run: Run, learner: Descent, measured: Regret) -> Bound:
     h, rates = learner.rule.hyper, learner.rates(run.rounds)
     _must(h["variant"] in ("paper", "inside"), "the theorem is without bias correction")
     _own_norm(run, learner)
@@ -153,23 +153,23 @@ def _amsgrad(run: Run, learner: Descent, measured: Regret) -> Claim:
         run.gradients, rates, beta1, h["betas"][1], _sizes(run)[1], measured.at,
         h["eps"], h["variant"] == "inside",
     )  # fmt: skip
-    return Claim("Reddi et al. 2018, Theorem 4's proof", values)
+    return Bound("Reddi et al. 2018, Theorem 4's proof", values)
 
 
-def _exponentiated(run: Run, learner: ExponentiatedGradient, measured: Regret) -> Claim:
+def _exponentiated(run: Run, learner: ExponentiatedGradient, measured: Regret) -> Bound:
     uniform = np.allclose(run.points[0], 1 / run.stream.dim, rtol=0, atol=1e-12)
     _must(bool(uniform), "the bound is from the centre of the simplex")
     rates = learner.rates(run.rounds)
-    return Claim("Follow the regularized leader",
+    return Bound("Follow the regularized leader",
                  theory.exponentiated(run.gradients, rates, measured.at))  # fmt: skip
 
 
-_OF: Mapping[str, Callable[[Run, Any, Regret], Claim]] = {
+_OF: Mapping[str, Callable[[Run, Any, Regret], Bound]] = {
     "sgd": _descent, "sgdw": _descent, "adagrad": _adagrad, "adagradfull": _adagrad_full,
     "adam": _adam, "amsgrad": _amsgrad,
 }  # fmt: skip
 
 
-def ratios(found: Claim, measured: Regret) -> Sequence[float] | None:
+def ratios(found: Bound, measured: Regret) -> Sequence[float] | None:
     """Regret over bound at each horizon; None without a bound."""
     return None if found.values is None else (measured.values / found.values).tolist()
