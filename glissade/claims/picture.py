@@ -14,6 +14,7 @@ from glissade.study import units
 
 COLOURS = {"reproduced": "#00755a", "not reproduced": "#b03a00", "inconclusive": "#505050"}
 HIGH = 1.05  # inches for a part
+LONG = 12  # letters of a name that has room beside the chart
 
 
 def picture(path: Path, found: Found, command: str) -> None:
@@ -67,7 +68,12 @@ def _wide(chart: Chart) -> bool:
 
 
 def _named(axes: Axes, ends: list[tuple[tuple[float, float], str, str]]) -> None:
-    """Each line's name at its right end, one above the other where they would meet."""
+    """Each line's name at its right end, one above the other where they would meet; long names
+    in a legend."""
+    if max((len(label) for _, label, _ in ends), default=0) > LONG:
+        handles = axes.get_lines()
+        axes.legend(handles, [label for _, label, _ in ends], fontsize=style.CAPTION)
+        return
     turn = axes.transData + axes.transAxes.inverted()
     at = [turn.transform(end)[1] for end, _, _ in ends]
     free = 0.0
@@ -96,4 +102,5 @@ def _part(axes: Axes, part: Part) -> None:
     axes.tick_params(labelsize=style.CAPTION)
     axes.margins(x=0.08)
     said = f"{part.what}: {part.typical:.3g} ({low:.3g} to {high:.3g})"
-    axes.set_title(f"{said}: {part.verdict}", loc="left", fontsize=style.CAPTION, color=colour)
+    lines = style.wrap(f"{said}: {part.verdict}", style.CAPTION, 6.9)
+    axes.set_title("\n".join(lines), loc="left", fontsize=style.CAPTION, color=colour)
