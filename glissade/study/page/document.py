@@ -158,7 +158,7 @@ def _about(analysis: Analysis) -> str:
         f"{count} optimizer{'s' if count != 1 else ''}, {analysis.trials} trials in each of "
         f"{studies} tuning stud{'ies' if studies != 1 else 'y'}, "
         f"{analysis.seeds} fresh seed{'s' if analysis.seeds != 1 else ''}, "
-        f"{written.seconds(analysis.seconds)}"
+        f"{written.seconds(analysis.seconds)} of training"
     )
 
 
