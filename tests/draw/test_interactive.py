@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,6 @@ import pytest
 from glissade.draw import interactive
 from glissade.draw.scene import Scene
 from tests.draw.scenes import scene
-
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 
 
 @pytest.fixture(scope="module")
@@ -50,21 +44,6 @@ def test_text_from_outside_is_only_text(of: Scene) -> None:
     page = interactive.page(evil)
     assert "</script><b>" not in page
     assert "f(x, y) = $x&lt;y" in page
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if BROWSER is None:
-        pytest.skip("no Chromium here")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=BROWSER,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield started
-        started.close()
 
 
 def _open(browser: Any, path: Path, width: int) -> tuple[Any, list[str]]:

@@ -6,7 +6,6 @@ import html
 import itertools
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,6 @@ from glissade.study.page import picture, write
 from tests.study import analyses
 from tests.study.analyses import EVIL, KINDS
 
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 PANELS = ("summary", "curves", "differences", "lr", "decay", "budget", "time", "cost")
 
 
@@ -32,21 +28,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, made in KINDS.items():
         write(folder / f"{name}.html", made())
     return {name: folder / f"{name}.html" for name in KINDS}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if BROWSER is None:
-        pytest.skip("no Chromium here")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=BROWSER,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield started
-        started.close()
 
 
 def _open(browser: Any, path: Path, width: int = 1280, **more: Any) -> tuple[Any, list[str]]:
