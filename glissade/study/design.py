@@ -98,6 +98,7 @@ class Job:
     seeds: tuple[int, int]  # of the first weights, of the order of batches
     test: bool  # whether the test part is used, once, at the end
     backend: str | None
+    fit: bool = False  # whether the metric of the train part is measured as well, at the end
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ class RunResult:
     step_ms: float | None  # median of optimizer.step() alone, without the first steps
     state_bytes: int
     seconds: float
+    fit: float | None = None  # the metric of the train part after the last step, if asked for
 
     @property
     def lost(self) -> bool:

@@ -191,11 +191,13 @@ def train(job: Job, task: Prepared) -> RunResult:
         course = Course.of(job, task)
         kept = Kept(max(1, math.ceil(job.steps / STRETCHES)))
         diverged_at = _follow(course, job, kept)
-        test = None
+        test = fit = None
         if job.test and diverged_at is None:
             test = course.metric(task.test)
             if not math.isfinite(test):
                 test, diverged_at = None, job.steps
+        if job.fit and diverged_at is None:
+            fit = course.metric(replace(task.train, whole=False))
     return RunResult(
         key=job.key,
         optimizer=job.optimizer,
@@ -209,6 +211,7 @@ def train(job: Job, task: Prepared) -> RunResult:
         step_ms=kept.step_ms,
         state_bytes=tensor_bytes(course.optimizer.state),
         seconds=round(time.perf_counter() - began, 4),
+        fit=fit,
     )
 
 

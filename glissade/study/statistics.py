@@ -67,7 +67,7 @@ def paired(one: Sequence[float], other: Sequence[float]) -> np.ndarray:
     a, b = np.asarray(one, float), np.asarray(other, float)
     if a.shape != b.shape:
         raise ValueError(f"{len(a)} and {len(b)} values are no pairs")
-    same = np.isinf(a) & np.isinf(b)
+    same = np.isinf(a) & (a == b)
     found = np.where(same, 0.0, np.where(same, 0.0, a) - np.where(same, 0.0, b))
     values = np.abs(np.concatenate([a, b]))
     scale = float(values[np.isfinite(values)].max(initial=0.0))

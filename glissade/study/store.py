@@ -142,12 +142,13 @@ def _result(record: Mapping[str, Any]) -> RunResult:
         raise ValueError("not a run")
     of_key = RunKey.__dataclass_fields__
     key = RunKey(**{name: record[name] for name in of_key})
-    names = set(RunResult.__dataclass_fields__) - {"key", "losses", "validation"}
+    names = set(RunResult.__dataclass_fields__) - {"key", "losses", "validation", "fit"}
     return RunResult(
         key=key,
         losses=tuple(record["losses"]),
         validation=tuple((step, at, value) for step, at, value in record["validation"]),
         **{name: record[name] for name in names},
+        fit=record.get("fit"),  # older runs have none
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Iterable
 from pathlib import Path
@@ -122,6 +123,30 @@ def test_a_metric_that_raises_on_nan_is_a_divergence() -> None:
     assert (found.quality, found.error) == (None, None)
     assert found.diverged_at is not None
     assert run.train(job("sgd(lr=0.01)"), task).quality is not None
+
+
+def test_the_train_part_is_measured_where_it_is_asked_for() -> None:
+    """All of it, though steps are of whole batches only; and nothing else is changed."""
+    seen: list[tuple[int, bool]] = []
+
+    class Counting(Tiny):
+        def metric(self, model: nn.Module, batches: Iterable[Any]) -> float:
+            each = [len(batch[0]) for batch in batches]
+            seen.append((sum(each), model.training))
+            return float(sum(each))
+
+    task = prepare(Counting(), "counting")
+    seen.clear()
+    plain = run.train(job("sgd(lr=0.01)"), task)
+    assert plain.fit is None
+    count = len(seen)
+    asked = run.train(dataclasses.replace(job("sgd(lr=0.01)"), fit=True), task)
+    assert asked.losses == plain.losses
+    assert len(seen) == 2 * count + 1
+    assert asked.fit == len(task.train.data)
+    assert seen[-1] == (len(task.train.data), False)
+    lost = run.train(dataclasses.replace(job("sgd(lr=1e30)"), fit=True), prepare(Strict(), "s"))
+    assert lost.fit is None
 
 
 def test_two_at_work_in_one_folder_are_refused(tmp_path: Path) -> None:
