@@ -42,6 +42,7 @@ MARGIN = 0.16
 TITLE, BODY, CAPTION, COMMAND = 15.0, 10.5, 10.0, 9.0  # points
 GREY = "#404040"
 LINE = 1.38 / 72  # inches of height of a line, times its points
+BOLD = 1.17  # times as wide as type that is not
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Sheet:
     footer: str
     bottom: float  # inches from the figure's lower edge, where the panels' room begins
     top: float
+    width: float = WIDTH  # of the figure, in inches
 
     @property
     def height(self) -> float:
@@ -88,9 +90,9 @@ class Sheet:
     def place(self, left: float, right: float, bottom: float, top: float) -> Any:
         """Inches from the left edge, and from the room's lower edge, as what add_axes takes."""
         return (
-            left / WIDTH,
+            left / self.width,
             (self.bottom + bottom) / self.height,
-            (right - left) / WIDTH,
+            (right - left) / self.width,
             (top - bottom) / self.height,
         )
 
@@ -104,12 +106,14 @@ def sheet(
     command: str,
     dpi: int,
     footer: str = FOOTER,
+    width: float = WIDTH,
 ) -> Sheet:
     """A sheet as high as its text needs, with `room` inches for the panels.
 
     Each string of the caption is a paragraph; the footer comes last, in bold; "" leaves it out.
     """
-    inner = 0.97 * (WIDTH - 2 * MARGIN)  # at few dots an inch type runs wider than it should
+    inner = 0.97 * (width - 2 * MARGIN)  # at few dots an inch type runs wider than it should
+    titles = [title] if width == WIDTH else wrap(title, BOLD * TITLE, inner)
     head = wrap(subtitle, BODY, inner)
     lines = [line for text in caption for line in wrap(text, CAPTION, inner)]
     code = wrap(command, COMMAND, inner, MONO)
@@ -118,24 +122,24 @@ def sheet(
     legend = (rows * 1.62 * BODY / 72 + 0.06) if handles else 0.0
     last = [footer] if footer else []
     below = (len(lines + last) + 0.25) * LINE * CAPTION + len(code) * LINE * COMMAND + 0.16 + legend
-    above = 0.12 + LINE * TITLE + len(head) * LINE * BODY + 0.1
+    above = 0.12 + len(titles) * LINE * TITLE + len(head) * LINE * BODY + 0.1
     height = _even(below + room + above, dpi)
-    figure = Figure(figsize=(WIDTH, height), dpi=dpi, facecolor="white")
+    figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white")
     at = height - 0.12
-    at = _write(figure, [title], at, TITLE, fontweight="bold", parse_math=False)
+    at = _write(figure, titles, at, TITLE, fontweight="bold", parse_math=False)
     _write(figure, head, at, BODY, color=GREY)
     at = below - legend
     if handles:
         figure.legend(
             handles=list(handles), loc="upper left", ncols=columns, frameon=False,
-            bbox_to_anchor=(MARGIN / WIDTH, below / height), borderaxespad=0, borderpad=0,
+            bbox_to_anchor=(MARGIN / width, below / height), borderaxespad=0, borderpad=0,
             handlelength=2.6, handletextpad=0.5, columnspacing=1.5, labelspacing=0.45,
             prop={"family": FONT, "size": BODY},
         )  # fmt: skip
     at = _write(figure, lines, at - 0.02, CAPTION, color=GREY)
     at = _write(figure, last, at - 0.02, CAPTION, fontweight="bold")
     _write(figure, code, at - 0.03, COMMAND, family=MONO, color=GREY)
-    return Sheet(figure, footer, below, below + room)
+    return Sheet(figure, footer, below, below + room, width)
 
 
 def _even(height: float, dpi: int) -> float:
@@ -144,10 +148,10 @@ def _even(height: float, dpi: int) -> float:
 
 
 def _write(figure: Figure, lines: Sequence[str], top: float, size: float, **style: Any) -> float:
-    height = float(figure.get_size_inches()[1])
+    wide, height = figure.get_size_inches()
     style = {"family": FONT, "parse_math": False, **style}
     for line in lines:
-        figure.text(MARGIN / WIDTH, top / height, line, va="top", fontsize=size, **style)
+        figure.text(MARGIN / wide, top / height, line, va="top", fontsize=size, **style)
         top -= LINE * size
     return top
 

@@ -55,6 +55,7 @@ class _Runner:
     optimizer: torch.optim.Optimizer
     scheduler: Any
     closure: Callable[[], Tensor]
+    seed: int
 
     def step(self, t: int) -> None:
         """Step t, counted from 0, by the gradient that is in place."""
@@ -64,7 +65,8 @@ class _Runner:
         else:
             group = optimizer.param_groups[0]
             if needs_curvature(optimizer) and t % group["k"] == 0:
-                generator = torch.Generator().manual_seed(t)
+                # Not a power of two: of a seed's bits the lower 32 count.
+                generator = torch.Generator().manual_seed(t + 1_000_003 * self.seed)
                 optimizer.update_curvature(self.closure, generator=generator)
             optimizer.step()
         if self.scheduler is not None:
@@ -100,7 +102,7 @@ def follow(
     noise = _noise(surface, steps, seed)
     pull = torch.zeros(2, dtype=torch.float64)  # this step's noise, for those that take a closure
     runners = [
-        _start(surface, spec, lr, points[i], gradient[i], pull, backend)
+        _start(surface, spec, lr, points[i], gradient[i], pull, backend, seed)
         for i, (spec, lr) in enumerate(pairs)
     ]
     losses, grads = slopes(surface, points)
@@ -154,6 +156,7 @@ def _start(
     gradient: Tensor,
     pull: Tensor,
     backend: str | None,
+    seed: int,
 ) -> _Runner:
     point = row.detach().requires_grad_()  # shares the memory of all points
     point.grad = gradient
@@ -170,6 +173,7 @@ def _start(
         optimizer,
         spec.scheduler(optimizer),
         lambda: surface.value(point) + (pull * point).sum(),
+        seed,
     )
 
 

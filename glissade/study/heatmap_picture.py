@@ -11,11 +11,12 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from glissade.draw import style
-from glissade.study import units
 from glissade.study.grid import Map
+from glissade.study.units import Units
 
 MAP = "viridis"  # dark is good, as in the report
 LEFT, RIGHT, GAP = 0.85, 1.15, 0.55  # inches: of ticks, of the bar, between panels
@@ -39,25 +40,22 @@ def picture(path: Path, title: str, found: Sequence[Map], command: str, subtitle
         "and decay can be tuned one after the other.",
     )
     sheet = style.sheet(title, subtitle, room, [], caption, command, 150, footer="")
-    norm, ends = _scale(found)
+    norm, ends = scale(found)
     image: Any = None
     for i, one in enumerate(found):
         row, column = divmod(i, columns)
         left = LEFT + column * (side + GAP)
         top = room - row * (height + 0.85) - 0.32
         axes = sheet.figure.add_axes(sheet.place(left, left + side, top - height, top))
-        image = _panel(axes, one, norm, first=column == 0)
+        image = panel(axes, one, norm, first=column == 0)
     bar = sheet.figure.add_axes(
         sheet.place(style.WIDTH - RIGHT + 0.2, style.WIDTH - RIGHT + 0.36, 0.5, room - 0.4)
     )
-    drawn = sheet.figure.colorbar(image, cax=bar, extend=ends)
-    drawn.ax.yaxis.set_major_locator(MaxNLocator(6))
-    drawn.set_label(f"{unit.name}{', ' + unit.unit if unit.unit else ''}", fontsize=style.BODY)
-    drawn.ax.tick_params(labelsize=style.CAPTION)
+    key(sheet.figure, bar, image, ends, unit)
     style.save_png(sheet, path, command)
 
 
-def _scale(found: Sequence[Map]) -> tuple[Normalize, str]:
+def scale(found: Sequence[Map]) -> tuple[Normalize, str]:
     """One for all maps: from the best value to where most are worse."""
     values = np.concatenate([one.values.ravel() for one in found])
     values = values[~np.isnan(values)]
@@ -71,7 +69,16 @@ def _scale(found: Sequence[Map]) -> tuple[Normalize, str]:
     return Normalize(*ends), ("max" if sign > 0 else "min") if beyond else "neither"
 
 
-def _panel(axes: Axes, one: Map, norm: Normalize, first: bool) -> Any:
+def key(figure: Figure, axes: Axes, image: Any, ends: str, unit: Units) -> None:
+    """The bar of the colours."""
+    drawn = figure.colorbar(image, cax=axes, extend=ends)
+    drawn.ax.yaxis.set_major_locator(MaxNLocator(6))
+    drawn.set_label(f"{unit.name}{', ' + unit.unit if unit.unit else ''}", fontsize=style.BODY)
+    drawn.ax.tick_params(labelsize=style.CAPTION)
+
+
+def panel(axes: Axes, one: Map, norm: Normalize, first: bool) -> Any:
+    """One optimizer's map; its title has R²."""
     colours = colormaps[MAP + ("" if one.units.sign > 0 else "_r")].with_extremes(bad="#e6e6e6")
     image = axes.imshow(
         np.ma.masked_invalid(one.values), origin="lower", aspect="auto", cmap=colours, norm=norm
@@ -96,6 +103,6 @@ def _panel(axes: Axes, one: Map, norm: Normalize, first: bool) -> Any:
 
 
 def _tick(value: float) -> str:
-    return (
-        f"{value:.0e}".replace("e-0", "e-") if value < 0.01 else units.digits(float(f"{value:.1g}"))
-    )
+    if value == 0:
+        return "0"
+    return f"{value:.0e}".replace("e-0", "e-") if value < 0.01 else f"{float(f'{value:.1g}'):g}"

@@ -83,6 +83,8 @@ def test_sophia_is_given_its_curvature_by_hutchinson_seeded() -> None:
     assert run.curvature
     assert run.points == again.points
     assert run.steps == 20
+    free = "sophia(k=3, gamma=10)"  # whose steps are not all cut
+    assert _one("sophia", free, 0.05, 20).points != _one("sophia", free, 0.05, 20, seed=1).points
 
 
 def test_lookaheads_slow_weights_are_recorded_apart() -> None:
