@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from glissade.claims import decay, rates, regrets
+from glissade.claims import (
+    batches,
+    decay,
+    ensembles,
+    growth,
+    lookahead,
+    mechanisms,
+    pairs,
+    regrets,
+    schedules,
+    sophia,
+    variants,
+)
 from glissade.claims.base import Claim
 
-CLAIMS: dict[str, Claim] = {
-    claim.name: claim for claim in (*regrets.CLAIMS, *decay.CLAIMS, *rates.CLAIMS)
-}
+TOPICS = (
+    regrets, decay, schedules, ensembles, pairs, lookahead, batches, growth, variants, sophia,
+    mechanisms,
+)  # fmt: skip
+CLAIMS: dict[str, Claim] = {claim.name: claim for topic in TOPICS for claim in topic.CLAIMS}
 
 __all__ = ["CLAIMS", "Claim"]

@@ -3,16 +3,20 @@ on it counts as reproduced, all of it fixed before anything runs."""
 
 from __future__ import annotations
 
+import inspect
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from glissade.claims import words
+from glissade.claims.charts import Chart
+from glissade.claims.readings import Reading, Values, best, validations
 from glissade.study import statistics
-from glissade.study.design import RunResult
+from glissade.study.record import fingerprint
 
 Verdict = Literal["reproduced", "not reproduced", "inconclusive"]
-Runs = Mapping[str, Sequence[RunResult]]  # by arm; each by seed
 
 
 @dataclass(frozen=True)
@@ -23,11 +27,21 @@ class Setup:
     optimizer: str  # as on a command line, with values and schedule
     steps: int
     batch: int | Literal["full"] | None = None
+    fit: bool = False  # whether the metric of the train part is measured too
+    evaluations: int = 40  # of the validation part
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that a claim stands on: larger means more as it says."""
+
+    what: str  # with its unit
+    threshold: float = 0.0
 
 
 @dataclass(frozen=True)
 class Part:
-    """One number that a claim stands on: larger means more as it says.
+    """What a measure came out as.
 
     Its verdict, with the 95 % interval of the typical value over seeds: reproduced if the interval
     lies above the threshold, not reproduced if below, else inconclusive. A single value, from a
@@ -40,12 +54,14 @@ class Part:
 
     @property
     def typical(self) -> float:
-        if len(self.each) == 1:
-            return self.each[0]
+        if len(self.each) < 2:
+            return self.each[0] if self.each else math.nan
         return float(statistics.hodges_lehmann(_finite(self.each)))
 
     @property
     def interval(self) -> statistics.Interval:
+        if not self.each:
+            return statistics.Interval(-math.inf, math.inf)
         found = statistics.bootstrap(_finite(self.each))
         return found or statistics.Interval(self.each[0], self.each[0])
 
@@ -56,25 +72,11 @@ class Part:
             return "reproduced"
         return "not reproduced" if found.high < self.threshold else "inconclusive"
 
-
-@dataclass(frozen=True)
-class Line:
-    """One optimizer's values in a claim's picture."""
-
-    label: str
-    x: Sequence[float]
-    y: Sequence[float]  # medians over seeds; nan where half of the runs were lost
-
-
-@dataclass(frozen=True)
-class Chart:
-    """The picture beside a claim's parts."""
-
-    x: str
-    y: str
-    lines: Sequence[Line]
-    log_x: bool = True
-    log_y: bool = False
+    @property
+    def measured(self) -> str:
+        """What came out, in words."""
+        ends = self.interval.low, self.interval.high
+        return words.measured(self.typical, ends, self.verdict, self.threshold, len(self.each))
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,12 @@ class Claim:
     between: tuple[str, str]  # the two whose labels, exchanged, must turn the verdict
     seeds: int
     arms: Mapping[str, Setup]
-    read: Callable[[Any], list[Part]]  # of `Runs`, or of what `compute` returns
-    chart: Callable[[Any], Chart]
+    measures: Sequence[Measure]
+    read: Callable[[Any], Values]  # of the measures, from `Runs` or what `compute` returns
+    chart: Callable[[Any], Chart]  # from the same
     compute: Callable[[], Mapping[str, Any]] | None = None  # by label, in place of training runs
     tuned: Sequence[str] = ()  # those whose best arm has to lie inside of its range
+    by: Reading = validations  # what the best arm is the best by
 
     @property
     def record(self) -> dict[str, Any]:
@@ -101,7 +105,10 @@ class Claim:
             "name": self.name, "saying": self.saying, "source": self.source, "scale": self.scale,
             "plan": self.plan, "between": list(self.between), "seeds": self.seeds,
             "tuned": list(self.tuned),
-            "rule": " ".join((Part.__doc__ or "").split()),
+            "measures": [asdict(measure) for measure in self.measures],
+            "rule": _said(Part),
+            "best": _said(best),
+            "code": fingerprint({"read": inspect.getsource(sys.modules[self.read.__module__])}),
             "arms": {label: asdict(arm) for label, arm in self.arms.items()},
         }  # fmt: skip
 
@@ -139,59 +146,8 @@ def exchanged(runs: Mapping[str, Any], one: str, other: str) -> dict[str, Any]:
     return {label: runs[of(label)] for label in runs}
 
 
-# What parts are made of
-
-
-def tests(runs: Runs, label: str) -> list[float]:
-    """The test metric by seed; `inf` where a run was lost (all tasks here: less is better)."""
-    return [math.inf if run.test is None else run.test for run in runs[label]]
-
-
-def validations(runs: Runs, label: str) -> list[float]:
-    """The validation metric at the end, by seed."""
-    return [math.inf if run.quality is None else run.quality for run in runs[label]]
-
-
-def losses(runs: Runs, label: str, share: float = 0.1) -> list[float]:
-    """The training loss by seed, a mean over the last share of the steps."""
-    found = []
-    for run in runs[label]:
-        last = run.losses[-max(1, round(share * len(run.losses))) :]
-        found.append(math.inf if run.lost or not last else math.fsum(last) / len(last))
-    return found
-
-
-def family(runs: Runs, name: str) -> list[str]:
-    """The arms of an optimizer, ``name|...``, in their order."""
-    return [label for label in runs if label.partition("|")[0] == name]
-
-
-def best(runs: Runs, name: str) -> str:
-    """The arm of an optimizer with the best median validation metric."""
-    return min(family(runs, name), key=lambda label: statistics.median(validations(runs, label)))
-
-
-def edges(runs: Runs, names: Sequence[str]) -> list[str]:
-    """Those whose best arm is the first or the last of its family."""
-    return [
-        name
-        for name in names
-        if best(runs, name) in (family(runs, name)[0], family(runs, name)[-1])
-    ]
-
-
-def less(one: Sequence[float], other: Sequence[float]) -> tuple[float, ...]:
-    """By how much the first is below the second, seed by seed."""
-    return tuple(float(x) for x in -statistics.paired(one, other))
-
-
-def by_setting(runs: Runs, names: Sequence[str], x: Sequence[float]) -> list[Line]:
-    """Median validation metric of each optimizer at each of its settings."""
-    lines = []
-    for name in names:
-        middle = [statistics.median(validations(runs, label)) for label in family(runs, name)]
-        lines.append(Line(name, x, [y if math.isfinite(y) else math.nan for y in middle]))
-    return lines
+def _said(of: object) -> str:
+    return " ".join((of.__doc__ or "").split())
 
 
 def _finite(values: Sequence[float]) -> Any:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from glissade.checks import nearest
-from glissade.claims import CLAIMS, lab, page
+from glissade.claims import CLAIMS, lab, page, words
 from glissade.claims.base import Found
 from glissade.commands import fail
 from glissade.draw import desk
@@ -79,14 +79,9 @@ def _one(name: str, folder: Path, engine: Engine) -> Found:
     picture(folder / f"{name}.png", found, f"glissade claims {name}")
     typer.echo(f"{name}: {found.verdict}")
     for part in found.parts:
-        low, high = part.interval.low, part.interval.high
-        typer.echo(
-            f"    {part.what}: {part.typical:.3g} ({low:.3g} to {high:.3g}"
-            + (f", threshold {part.threshold:g}" if part.threshold else "")
-            + f"): {part.verdict}"
-        )
+        typer.echo(f"    {part.what}: {part.measured}: {part.verdict}")
     if found.edges:
-        typer.echo(f"    the best of {' and '.join(found.edges)} is at an end of its range")
+        typer.echo(f"    {words.edges(found.edges)}")
     return found
 
 

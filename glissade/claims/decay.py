@@ -2,36 +2,51 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from glissade.claims import base
-from glissade.claims.base import Chart, Claim, Part, Runs, Setup
-from glissade.study.grid import separable
+from glissade.claims import readings
+from glissade.claims.base import Claim, Measure, Setup
+from glissade.claims.charts import Line, Lines, Maps
+from glissade.claims.readings import Runs, Values
+from glissade.claims.sweeps import ERROR, MLP, STEPS, places
+from glissade.study.grid import Map, separable
+from glissade.study.units import Units
 
 HUTTER = "Loshchilov & Hutter 2019, arXiv:1711.05101, as the HKUST lecture tells it"
 POINTS = 5
-RATES = {"adam": (3e-4, 3e-2), "adamw": (3e-4, 3e-2), "sgd": (0.03, 1.5), "sgdw": (0.03, 1.5)}
-DECAYS = {"adam": (1e-5, 3e-2), "adamw": (1e-2, 3.0), "sgd": (1e-5, 3e-2), "sgdw": (1e-4, 0.1)}
-
-
-def _places(ends: tuple[float, float]) -> list[float]:
-    return [float(f"{x:.3g}") for x in np.geomspace(*ends, POINTS)]
+RATES = {"adam": (3e-4, 3e-2), "adamw": (3e-4, 3e-2), "sgd": (3e-3, 0.15), "sgdw": (3e-3, 0.15)}
+DECAYS = {"adam": (1e-5, 3e-2), "adamw": (3e-5, 1e-2), "sgd": (1.5e-4, 5e-2), "sgdw": (3e-5, 1e-2)}
+FORMS = {
+    "adam": "adam(lr={lr}, weight_decay={decay})",
+    "adamw": "adamw(lr={lr}, weight_decay={decay}, decay='independent')",
+    "sgd": "momentum(lr={lr}, weight_decay={decay})",
+    "sgdw": "sgdw(lr={lr}, momentum=0.9, weight_decay={decay}, decay='independent')",
+}
+GRID = (
+    f"A grid of {POINTS} learning rates by {POINTS} decays for each; the decay of AdamW and SGDW "
+    "is the paper's own, which the learning rate does not scale, and SGD's has momentum 0.9, as "
+    "SGDW's"
+)
+AFTER = (
+    " (A first run had torch's decay, which it does scale: SGDW was then SGD with other numbers.)"
+)
 
 
 def _grid(names: Sequence[str], steps: int) -> dict[str, Setup]:
     return {
-        f"{name}|{i}|{j}": Setup("digits", f"{name}(lr={lr}, weight_decay={decay})", steps)
+        f"{name}|{i}|{j}": Setup("digits", FORMS[name].format(lr=lr, decay=decay), steps)
         for name in names
-        for i, lr in enumerate(_places(RATES[name]))
-        for j, decay in enumerate(_places(DECAYS[name]))
+        for i, lr in enumerate(places(*RATES[name], POINTS))
+        for j, decay in enumerate(places(*DECAYS[name], POINTS))
     }
 
 
 def _maps(runs: Runs, name: str) -> np.ndarray:
     """Validation errors, (seeds, learning rates, decays), as logarithms: factors count alike."""
-    values = np.array([base.validations(runs, label) for label in base.family(runs, name)])
+    values = readings.table(runs, name)
     logs = np.log(np.where(np.isfinite(values), np.maximum(values, 0.1), np.nan))
     return np.asarray(logs.T.reshape(-1, POINTS, POINTS))
 
@@ -41,65 +56,156 @@ def _separable(runs: Runs, name: str) -> list[float]:
     return [separable(one) or 0.0 for one in _maps(runs, name)]
 
 
-def _more(new: str, old: str, runs: Runs) -> Part:
-    one, other = _separable(runs, new), _separable(runs, old)
-    return Part(f"R² of {new}'s map less that of {old}'s", base.less(other, one))
-
-
-def _chart(names: Sequence[str], runs: Runs) -> Chart:
-    """The best over decays at each learning rate, relative to its own middle."""
-    lines = []
+def _drawn(names: Sequence[str], runs: Runs) -> Maps:
+    """The median validation errors, and the median R² of the seeds."""
+    found = []
     for name in names:
-        middle = np.nanmedian(np.exp(_maps(runs, name)), axis=0)
-        share = [float(x) for x in np.geomspace(0.1, 10, POINTS)]
-        lines.append(base.Line(name, share, [float(x) for x in middle.min(axis=1)]))
-    return Chart("learning rate, times the middle of its range", "validation error, %", lines)
+        values = np.median(readings.table(runs, name), axis=1).reshape(POINTS, POINTS)
+        found.append(
+            Map(
+                name, readings.titled(name), tuple(places(*RATES[name], POINTS)),
+                tuple(places(*DECAYS[name], POINTS)), np.where(np.isfinite(values), values, np.nan),
+                float(np.median(_separable(runs, name))), Units.of(ERROR, "min"),
+            )
+        )  # fmt: skip
+    return Maps(found)
 
 
 def _separates(name: str, new: str, old: str, steps: int) -> Claim:
+    titles = [readings.titled(of) for of in (new, old)]
+
+    def read(runs: Runs) -> Values:
+        return [readings.less(_separable(runs, old), _separable(runs, new))]
+
     return Claim(
-        name=name,
-        saying=f"With {new} the best learning rate does not depend on the decay, nor the best "
-        f"decay on the learning rate; with {old}, whose decay is in the gradient, they depend on "
+        name,
+        f"With {titles[0]} the best learning rate does not depend on the decay, nor the best decay "
+        f"on the learning rate; with {titles[1]}, whose decay is in the gradient, they depend on "
         "each other.",
-        source=HUTTER,
-        scale=f"handwritten digits, MLP of 17 thousand parameters, {steps} steps",
-        plan=f"A grid of {POINTS} learning rates by {POINTS} decays for each; for each seed, how "
-        "much of the map of log validation errors a sum of a row and a column explains (R²).",
-        between=(new, old),
-        seeds=6,
-        arms=_grid((new, old), steps),
-        read=lambda runs: [_more(new, old, runs)],
-        chart=lambda runs: _chart((new, old), runs),
-    )
+        HUTTER, f"{MLP}, {steps} steps",
+        f"{GRID}; for each seed, how much of the map of log validation errors a sum of a row and a "
+        f"column explains (R²), over the places where no run was lost.{AFTER}",
+        (new, old), 12, _grid((new, old), steps),
+        [Measure(f"R² of {titles[0]}'s map less that of {titles[1]}'s")],
+        read, lambda runs: _drawn((new, old), runs),
+    )  # fmt: skip
+
+
+ALIKE = 1.25  # training losses that differ by a smaller factor count as equal
+
+
+def matched(
+    losses: Sequence[float],
+    tests: Sequence[float],
+    other_losses: Sequence[float],
+    other_tests: Sequence[float],
+) -> float:
+    """By how much the other's test errors are above, mean over pairs of equal training loss.
+
+    Each run is paired with the other's run of the nearest loss, if that is alike; `nan` without a
+    pair.
+    """  # fmt: skip
+    kept = [i for i, loss in enumerate(other_losses) if math.isfinite(loss) and loss > 0]
+    apart = []
+    for loss, test in zip(losses, tests, strict=True):
+        if not (math.isfinite(loss) and loss > 0 and kept):
+            continue
+        near = min(kept, key=lambda i: abs(math.log(other_losses[i] / loss)))
+        if abs(math.log(other_losses[near] / loss)) < math.log(ALIKE):
+            apart.append(other_tests[near] - test)
+    return math.fsum(apart) / len(apart) if apart else math.nan
 
 
 def _generalises() -> Claim:
-    def read(runs: Runs) -> list[Part]:
-        adamw, adam = base.best(runs, "adamw"), base.best(runs, "adam")
-        return [
-            Part("points of test error that AdamW is below Adam with l2, each at its best",
-                 base.less(base.tests(runs, adamw), base.tests(runs, adam))),
-        ]  # fmt: skip
+    names = ("adamw", "adam")
+
+    def each(runs: Runs, name: str, by: readings.Reading) -> np.ndarray:
+        return np.asarray(readings.table(runs, name, by).T)
+
+    def read(runs: Runs) -> Values:
+        columns = [each(runs, name, by) for name in names
+                   for by in (readings.losses, readings.tests)]  # fmt: skip
+        equal = [matched(*seed) for seed in zip(*(x.tolist() for x in columns), strict=True)]
+        best = [readings.tests(runs, readings.best(runs, name)) for name in names]
+        return [readings.less(*best), [x for x in equal if not math.isnan(x)]]
+
+    def chart(runs: Runs) -> Lines:
+        drawn = []
+        for name in names:
+            x, y = (np.median(each(runs, name, by), axis=0)
+                    for by in (readings.losses, readings.tests))  # fmt: skip
+            there = np.isfinite(x) & np.isfinite(y)
+            label = readings.titled(name)
+            drawn.append(Line(label, x[there].tolist(), y[there].tolist(), joined=False))
+        return Lines("training loss at the end", "test error, %", drawn, log_y=True)
 
     return Claim(
-        name="adamw-generalises",
-        saying="AdamW generalises better than Adam with l2, each with its best learning rate and "
-        "decay.",
-        source=HUTTER,
-        scale="handwritten digits, MLP of 17 thousand parameters, 400 steps",
-        plan=f"A grid of {POINTS} learning rates by {POINTS} decays for each; the place of best "
-        "median validation error; its test error, in pairs of the same seed.",
-        between=("adamw", "adam"),
-        seeds=10,
-        arms=_grid(("adamw", "adam"), 400),
-        read=read,
-        chart=lambda runs: _chart(("adamw", "adam"), runs),
-    )
+        "adamw-generalises",
+        "AdamW generalises better than Adam with l2: each with its best learning rate and decay, "
+        "and at equal training loss.",
+        HUTTER, f"{MLP}, {STEPS} steps",
+        f"{GRID}. The test error at the place of best median validation error, in pairs of the "
+        "same seed. And every run of AdamW beside the run of Adam, of the same seed, whose "
+        f"training loss at the end is nearest, if they differ by less than a factor of {ALIKE}: "
+        f"the mean difference of their test errors, seed by seed.{AFTER}",
+        names, 12, _grid(names, STEPS),
+        [
+            Measure("points of test error that AdamW is below Adam with l2, each at its best"),
+            Measure("points of test error that AdamW is below Adam with l2, at equal training "
+                    "loss"),
+        ],
+        read, chart, tuned=names,
+    )  # fmt: skip
+
+
+BUDGETS = (300, 900, 2700)
+FALL = 0.333
+STRENGTHS = places(0.03, 10.0, 9)
+
+
+def _updates() -> Claim:
+    names = tuple(str(steps) for steps in BUDGETS)
+    arms = {
+        f"{steps}|{i}": Setup(
+            "digits", f"adamw(lr=0.003, weight_decay={decay}) @ cosine({steps})", steps
+        )
+        for steps in BUDGETS
+        for i, decay in enumerate(STRENGTHS)
+    }
+
+    def read(runs: Runs) -> Values:
+        best = [readings.preferred(runs, name, STRENGTHS) for name in names]
+        falls = [-x for x in readings.slopes(best, np.log10(BUDGETS).tolist())]
+        return [falls, [1 - x for x in falls]]
+
+    def chart(runs: Runs) -> Lines:
+        drawn = [Line(f"{x.label} updates", x.x, x.y)
+                 for x in readings.by_setting(runs, names, STRENGTHS)]  # fmt: skip
+        return Lines("weight decay", ERROR, drawn, log_y=True)
+
+    return Claim(
+        "decay-and-updates",
+        "The best weight decay is less the more updates there are, and a decay that is normalised "
+        "by the root of their number takes most of that away.",
+        HUTTER, f"{MLP}, 300, 900 and 2,700 updates",
+        "AdamW with a cosine and lr=0.003 at nine decays for each number of updates; for each seed "
+        "the decay with the least validation error (the mean in logarithms where some tie); the "
+        "slope of its logarithm over that of the updates. Normalised decay falls by half a decade "
+        "for ten times the updates: more than half of the dependence is gone if the fall is "
+        "between a third and one. (A first run had 100, 400 and 1,600 updates, of which 100 are "
+        "too few for any decay to be better than none.)",
+        (names[0], names[-1]), 12, arms,
+        [
+            Measure("decades that the best decay falls for ten times the updates", FALL),
+            Measure("decades that this fall is less than one"),
+        ],
+        read, chart, tuned=names,
+    )  # fmt: skip
 
 
 CLAIMS = (
     _separates("adamw-separates", "adamw", "adam", 200),
     _separates("sgdw-separates", "sgdw", "sgd", 200),
     _generalises(),
+    _updates(),
 )

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from glissade.claims import base
-from glissade.claims.base import Claim, Found
+from glissade.claims import readings
+from glissade.claims.base import Claim, Found, Part
 from glissade.study import conduct
 from glissade.study.design import Choice, Job, Phase, RunKey, RunResult
 from glissade.study.engine import Engine
@@ -54,8 +54,9 @@ class Registered:
         arm = self.claim.arms[key.arm]
         init, order = np.random.SeedSequence((SEED, key.seed)).generate_state(2)
         return Job(
-            key, arm.optimizer, arm.batch, arm.steps, 40, (int(init), int(order)), True, None
-        )
+            key, arm.optimizer, arm.batch, arm.steps, arm.evaluations, (int(init), int(order)),
+            True, None, arm.fit,
+        )  # fmt: skip
 
 
 @dataclass
@@ -114,8 +115,12 @@ def by_arm(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
 def judged(claim: Claim, runs: Mapping[str, Any], seconds: float = 0.0) -> Found:
     """By the rule that was registered; arms in the claim's own order."""
     ordered = {label: runs[label] for label in claim.arms or runs}
-    edges = base.edges(ordered, claim.tuned)
-    return Found(claim, claim.read(ordered), claim.chart(ordered), seconds, edges)
+    edges = readings.edges(ordered, claim.tuned, claim.by)
+    parts = [
+        Part(measure.what, tuple(float(x) for x in each), measure.threshold)
+        for measure, each in zip(claim.measures, claim.read(ordered), strict=True)
+    ]
+    return Found(claim, parts, claim.chart(ordered), seconds, edges)
 
 
 def write(folder: Path, found: Found) -> None:

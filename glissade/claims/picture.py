@@ -1,106 +1,154 @@
-"""The picture of a claim: what was run, and each part's seeds with its interval and threshold."""
+"""The picture of a claim: what was run, and each part's values with interval and threshold."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
-from glissade.claims.base import Chart, Found, Part
-from glissade.draw import style
-from glissade.study import units
+from glissade.claims import panels, words
+from glissade.claims.base import Found, Part
+from glissade.claims.charts import Maps, Paths
+from glissade.claims.panels import WIDTH
+from glissade.draw import style, surfaces
 
 COLOURS = {"reproduced": "#00755a", "not reproduced": "#b03a00", "inconclusive": "#505050"}
-HIGH = 1.05  # inches for a part
-LONG = 12  # letters of a name that has room beside the chart
+LEFT, RIGHT = 0.25, WIDTH - 0.25  # inches
+HIGH = 0.5  # of a part with several values
+SINGLE = 0.28  # of a part with one
+TICKS, APART = 0.25, 0.2
+LINE = style.LINE * style.CAPTION
 
 
 def picture(path: Path, found: Found, command: str) -> None:
     """Write it as a PNG."""
-    parts = len(found.parts)
-    room = 2.9 + parts * HIGH + 0.75
-    claim = found.claim
+    style.save_png(drawn(found, command), path, command)
+
+
+def drawn(found: Found, command: str) -> style.Sheet:
+    """The picture, as narrow as a phone."""
+    claim, above = found.claim, panels.panel(found.chart)
+    parts = [(part, _said(part)) for part in found.parts]
+    room = above.height + sum(_height(part, said) for part, said in parts) + 0.1
     sheet = style.sheet(
-        f"{claim.name}: {found.verdict}", claim.saying, room,
-        [], (f"Tried on {claim.scale}. {claim.plan}",
-             f"Dots: {claim.seeds} seeds; bar: 95 % interval of the typical value (diamond); "
-             "dashed: the threshold that was set before, right of it as claimed. Source: "
-             f"{claim.source}."),
-        command, 150, footer="",
+        f"{claim.name}: {found.verdict}", claim.saying, room, [], _caption(found), command, 200,
+        footer="", width=WIDTH,
     )  # fmt: skip
-    above = sheet.figure.add_axes(sheet.place(0.85, 6.6, parts * HIGH + 0.95, room - 0.15))
-    _lines(above, found)
-    for i, part in enumerate(found.parts):
-        bottom = (parts - 1 - i) * HIGH + 0.3
-        below = sheet.figure.add_axes(sheet.place(0.4, 7.6, bottom, bottom + 0.42))
-        _part(below, part)
-    style.save_png(sheet, path, command)
+    above.draw(sheet, room)
+    top = room - above.height
+    for part, said in parts:
+        _part(sheet, part, said, top)
+        top -= _height(part, said)
+    return sheet
 
 
-def _lines(axes: Axes, found: Found) -> None:
-    chart = found.chart
-    style.chart(axes)
-    ends = []
-    for i, line in enumerate(chart.lines):
-        look = style.series(i)
-        axes.plot(line.x, line.y, color=look.colour, linestyle=look.dash, marker=look.marker,
-                  markersize=5, linewidth=2)  # fmt: skip
-        finite = [(x, y) for x, y in zip(line.x, line.y, strict=True) if np.isfinite(y)]
-        if finite:
-            ends.append((finite[-1], line.label, look.colour))
-    if chart.log_x:
-        axes.set_xscale("log")
-    if chart.log_y and _wide(chart):
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(lambda y, place: units.digits(y).removesuffix(".00"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    _named(axes, ends)
-    style.label(axes, chart.x, chart.y)
+def _caption(found: Found) -> list[str]:
+    """What the signs mean, and the scale; the plan is on the page and in plan.json."""
+    several = [part for part in found.parts if len(part.each) > 1]
+    single = len(several) < len(found.parts)
+    signs = []
+    if several:
+        signs.append("Dots: single values; diamond: the typical one; bar: its 95 % interval.")
+        if not all(words.finite(x) for part in several for x in part.each):
+            signs.append("Triangles at an end, and ∞: lost runs.")
+    if single:
+        signs.append(
+            "A diamond alone: a value without chance." if several
+            else "Diamond: the value, of a computation without chance."
+        )  # fmt: skip
+    signs.append("Dashed: the threshold, set before; right of it is as claimed.")
+    if isinstance(found.chart, Maps):
+        unit = found.chart.maps[0].units
+        signs.append(
+            f"Maps: {unit.name}; dark is good, the ring is the best, a cross a lost run. R²: how "
+            "much of the map a sum of a row and a column explains."
+        )
+    if isinstance(found.chart, Paths):
+        signs.append(f"Ground: {surfaces.lookup(found.chart.surface).title}, dark is high.")
+    return [
+        *filter(None, [words.edges(found.edges)]), " ".join(signs),
+        f"Tried on {found.claim.scale}.",
+    ]  # fmt: skip
 
 
-def _wide(chart: Chart) -> bool:
-    """Whether the values differ enough for a log scale to have two ticks to read."""
-    values = [y for line in chart.lines for y in line.y if np.isfinite(y)]
-    return bool(values) and min(values) > 0 and max(values) > 4 * min(values)
+# Parts
 
 
-def _named(axes: Axes, ends: list[tuple[tuple[float, float], str, str]]) -> None:
-    """Each line's name at its right end, one above the other where they would meet; long names
-    in a legend."""
-    if max((len(label) for _, label, _ in ends), default=0) > LONG:
-        handles = axes.get_lines()
-        axes.legend(handles, [label for _, label, _ in ends], fontsize=style.CAPTION)
-        return
-    turn = axes.transData + axes.transAxes.inverted()
-    at = [turn.transform(end)[1] for end, _, _ in ends]
-    free = 0.0
-    for i in np.argsort(at):
-        _, label, colour = ends[i]
-        free = max(free, float(at[i]))
-        axes.annotate(label, (1.01, free), xycoords="axes fraction", color=colour, va="center",
-                      fontsize=style.BODY, fontweight="bold", annotation_clip=False)  # fmt: skip
-        free += 0.09
+def _said(part: Part) -> tuple[list[str], list[str]]:
+    """What was measured, and what came out; in lines."""
+    inches = RIGHT - LEFT - 0.1
+    return (
+        style.wrap(part.what, style.CAPTION, inches),
+        style.wrap(_result(part), style.CAPTION * style.BOLD, inches),
+    )
 
 
-def _part(axes: Axes, part: Part) -> None:
+def _result(part: Part) -> str:
+    return f"{part.measured}: {part.verdict}"
+
+
+def _height(part: Part, said: tuple[list[str], list[str]]) -> float:
+    return APART + sum(map(len, said)) * LINE + _band(part) + TICKS
+
+
+def _band(part: Part) -> float:
+    return HIGH if len(part.each) > 1 else SINGLE
+
+
+def _part(sheet: style.Sheet, part: Part, said: tuple[list[str], list[str]], top: float) -> None:
     colour = COLOURS[part.verdict]
-    each = [x for x in part.each if np.isfinite(x)]
-    offsets = np.linspace(0.62, 0.95, len(each)) if len(each) > 1 else [0.75]
-    axes.scatter(each, offsets, s=16, color=colour, alpha=0.6, linewidths=0)
-    low, high = part.interval.low, part.interval.high
-    if np.isfinite(low) and np.isfinite(high):
-        axes.plot([low, high], [0.3, 0.3], color=colour, linewidth=6, alpha=0.35,
-                  solid_capstyle="butt")  # fmt: skip
-    axes.plot([part.typical], [0.3], "D", color=colour, markersize=7)
-    axes.axvline(part.threshold, color="black", linewidth=1.2, linestyle=(0, (4, 2)))
-    axes.set_ylim(0, 1.05)
+    top -= APART
+    for lines, ink, weight in zip(said, ("black", colour), ("normal", "bold"), strict=True):
+        for line in lines:
+            left, at, _, _ = sheet.place(LEFT, RIGHT, top, top)
+            sheet.figure.text(left, at, line, va="top", fontsize=style.CAPTION, color=ink,
+                              weight=weight, family=style.FONT, parse_math=False)  # fmt: skip
+            top -= LINE
+    axes = sheet.figure.add_axes(sheet.place(LEFT, RIGHT, top - _band(part), top))
+    low, high = _range(part)
+    axes.set_xlim(low, high)
+    axes.set_ylim(0, 1)
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_formatter(
+        lambda x, place: words.number(0.0 if abs(x) < 1e-6 * (high - low) else x, 6)
+    )
     axes.yaxis.set_visible(False)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(labelsize=style.CAPTION)
-    axes.margins(x=0.08)
-    said = f"{part.what}: {part.typical:.3g} ({low:.3g} to {high:.3g})"
-    lines = style.wrap(f"{said}: {part.verdict}", style.CAPTION, 6.9)
-    axes.set_title("\n".join(lines), loc="left", fontsize=style.CAPTION, color=colour)
+    axes.tick_params(labelsize=style.CAPTION, labelfontfamily=style.FONT)
+    axes.axvline(part.threshold, color="black", linewidth=1.2, linestyle=(0, (4, 2)), zorder=1)
+    _values(axes, part, colour)
+
+
+def _values(axes: Axes, part: Part, colour: str) -> None:
+    several = len(part.each) > 1
+    at = 0.3 if several else 0.5
+    if several:
+        _dots(axes, part, colour)
+        ends = np.clip([part.interval.low, part.interval.high], *axes.get_xlim())
+        axes.plot(ends, [at, at], color=colour, linewidth=6, alpha=0.35, solid_capstyle="butt")
+    if words.finite(part.typical):
+        axes.plot([part.typical], [at], "D", color=colour, markersize=7, clip_on=False)
+
+
+def _dots(axes: Axes, part: Part, colour: str) -> None:
+    """In their order from below upwards, so that equal ones are seen; lost runs at an end."""
+    for x, y in zip(part.each, np.linspace(0.6, 0.95, len(part.each)), strict=True):
+        kind: Any = {"color": colour, "alpha": 0.6, "clip_on": False, "markeredgewidth": 0}
+        if words.finite(x):
+            axes.plot([x], [y], "o", markersize=4.2, **kind)
+        else:
+            edge, marker = (1.0, ">") if x > 0 else (0.0, "<")
+            axes.plot([edge], [y], marker, markersize=6, transform=axes.transAxes, **kind)
+
+
+def _range(part: Part) -> tuple[float, float]:
+    """Of all there is to see, and never so narrow that numbers below it would be alike."""
+    every = [*part.each, part.interval.low, part.interval.high, part.threshold]
+    seen = [x for x in every if words.finite(x)]
+    low, high = min(seen), max(seen)
+    least = 1e-3 * max(abs(low), abs(high)) or 1.0
+    pad = 0.07 * (high - low) + max(0.0, least - (high - low)) / 2
+    return low - pad, high + pad
