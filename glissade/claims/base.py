@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from glissade.claims import words
@@ -58,7 +59,7 @@ class Part:
             return self.each[0] if self.each else math.nan
         return float(statistics.hodges_lehmann(_finite(self.each)))
 
-    @property
+    @cached_property
     def interval(self) -> statistics.Interval:
         if not self.each:
             return statistics.Interval(-math.inf, math.inf)

@@ -105,7 +105,8 @@ def _adafactor() -> Claim:
             Measure("times that Adam's state is Adafactor's", 4),
         ],
         read,
-        lines(names, range(1, 8), "learning rate, number on its own grid"), tuned=names,
+        lines(names, range(1, 8), "learning rate, number on its own grid", log_x=False),
+        tuned=names,
     )  # fmt: skip
 
 

@@ -57,6 +57,7 @@ def _lines(chart: Lines) -> Panel:
 
     head = style.wrap(chart.y, style.BODY, right - style.MARGIN)  # above: beside it takes width
     above = len(head) * style.LINE * style.BODY + 0.1
+    below = AXIS + chart.x.count("\n") * style.LINE * style.BODY
 
     def draw(sheet: style.Sheet, top: float) -> None:
         bottom = top - above - HIGH
@@ -74,9 +75,9 @@ def _lines(chart: Lines) -> Panel:
         if beside:
             _named(axes, chart.lines)
         else:
-            _legend(sheet, handles, bottom - AXIS)
+            _legend(sheet, handles, bottom - below)
 
-    return Panel(above + HIGH + AXIS + rows * ROW, draw)
+    return Panel(above + HIGH + below + rows * ROW, draw)
 
 
 def _line(axes: Axes, i: int, line: Line) -> None:

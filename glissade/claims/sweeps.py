@@ -11,7 +11,7 @@ import numpy as np
 from glissade.claims import readings
 from glissade.claims.base import Claim, Measure, Setup
 from glissade.claims.charts import Lines
-from glissade.claims.readings import Reading, Runs, Values
+from glissade.claims.readings import Runs, Values
 
 STEPS = 400
 MLP = "handwritten digits, MLP of 17 thousand parameters"
@@ -53,10 +53,10 @@ def lines(
     x: Sequence[float],
     label: str = "learning rate",
     y: str = ERROR,
-    by: Reading = readings.validations,
+    log_x: bool = True,
 ) -> Callable[[Runs], Lines]:
     """A chart of the median at each setting."""
-    return lambda runs: Lines(label, y, readings.by_setting(runs, names, x, by), log_y=True)
+    return lambda runs: Lines(label, y, readings.by_setting(runs, names, x), log_x, log_y=True)
 
 
 def around(middle: float) -> list[float]:

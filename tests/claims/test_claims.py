@@ -12,9 +12,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from glissade.claims import CLAIMS, base, decay, lab, page, readings, regrets
+from glissade.claims import CLAIMS, base, decay, lab, readings, regrets
 from glissade.claims.base import Part
-from glissade.claims.picture import picture
 from glissade.commands import application
 from glissade.spec import specs
 from glissade.study.store import StoreError
@@ -107,22 +106,6 @@ def test_it_is_registered_before_it_runs(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "plan.json").write_text(json.dumps({"hash": "0", "plan": {"name": "another"}}))
     with pytest.raises(StoreError, match="the plan there is another"):
         lab.run(claim, tmp_path, Stopped(), lambda share: None)
-
-
-def test_a_picture_and_a_page(tmp_path: Path) -> None:
-    found = [lab.judged(CLAIMS[name], made(name), 3.0) for name in CLAIMS]
-    for one in found[-2:]:
-        picture(tmp_path / f"{one.claim.name}.png", one, "glissade claims x")
-        assert (tmp_path / f"{one.claim.name}.png").stat().st_size > 20_000
-    records = []
-    for one in found:
-        lab.write(tmp_path, one)
-        records.append(json.loads((tmp_path / "found.json").read_text()))
-    text = page.page(records, "claims")
-    for one in found:
-        assert f"## {one.claim.name}" in text
-        assert one.claim.saying in text
-        assert f"(claims/{one.claim.name}.png)" in text
 
 
 def test_the_command_lists_and_refuses() -> None:
