@@ -38,6 +38,7 @@ class Measure:
 
     what: str  # with its unit
     threshold: float = 0.0
+    base: float | None = None  # of a logarithm, which is said as a factor as well
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Part:
     what: str  # with its unit
     each: tuple[float, ...]
     threshold: float = 0.0
+    base: float | None = None
 
     @property
     def typical(self) -> float:
@@ -77,7 +79,9 @@ class Part:
     def measured(self) -> str:
         """What came out, in words."""
         ends = self.interval.low, self.interval.high
-        return words.measured(self.typical, ends, self.verdict, self.threshold, len(self.each))
+        return words.measured(
+            self.typical, ends, self.verdict, self.threshold, len(self.each), self.base
+        )
 
 
 @dataclass(frozen=True)

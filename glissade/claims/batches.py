@@ -8,7 +8,7 @@ from glissade.claims import readings
 from glissade.claims.base import Claim, Measure, Setup
 from glissade.claims.charts import Line, Lines
 from glissade.claims.readings import Runs, Values
-from glissade.claims.sweeps import ERROR, MLP, SEEDS, SHARE, SHARES, around
+from glissade.claims.sweeps import ERROR, MLP, SEEDS, SHARE, SHARES, around, ranges
 from glissade.study import statistics
 
 TAIWAN = "the lecture on gradient descent optimization"
@@ -59,14 +59,15 @@ def _large(
 
     return Claim(
         name,
-        f"{titles[0]} keeps its accuracy at large batches, where {titles[1]} loses some.",
+        f"{titles[0]} keeps its accuracy at large batches better than {titles[1]}, which loses "
+        "some.",
         source,
         f"{MLP}, {EPOCHS} epochs with batches of {SMALL} ({steps(SMALL)} steps) and of {LARGE}, "
         f"half of the train part ({steps(LARGE)} steps)",
         "Each at seven learning rates over two decades, with either batch, without schedule or "
         "warm-up; the best by median validation error; by how much its test error is less with "
-        "the small batch, in pairs of the same seed. What the old one loses is measured, as "
-        f"without it there is nothing to keep. (In first runs there was no small batch.){note}",
+        "the small batch, in pairs of the same seed. Without a loss there would be nothing to "
+        f"keep. (In first runs there was no small batch{note}.) {ranges(rates)}",
         (names[0], old), SEEDS,
         _at(forms, rates, (SMALL, LARGE)),
         [
@@ -119,7 +120,8 @@ def _lion() -> Claim:
         f"{MLP}, {EPOCHS} epochs with batches of 16, 64 and 256",
         "Lion and AdamW, Lion's rates a tenth and its decay ten times AdamW's, each at seven "
         "learning rates over two decades for each batch; the best by median validation error; its "
-        "test error in pairs of the same seed.",
+        "test error in pairs of the same seed. "
+        f"{ranges({of: around(middle) for of, middle in middles.items()})}",
         ("lion", "adamw"), 12, _at(forms, rates, LION),
         [
             Measure(f"points of test error that Lion gains on AdamW from a batch of {LION[0]} to "
@@ -142,7 +144,7 @@ CLAIMS = (
         {"lars": "lars(lr={lr}, variant='official')", "momentum": "momentum(lr={lr})"},
         "You, Gitman & Ginsburg 2017, arXiv:1708.03888, as the lectures tell it",
         {f"lars|{SMALL}": 1.0, f"lars|{LARGE}": 2.0, f"momentum|{SMALL}": 0.03,
-         f"momentum|{LARGE}": 0.1}, " (And LARS was the LAMB paper's form of it.)",
+         f"momentum|{LARGE}": 0.1}, ", and LARS was the LAMB paper's form of it",
     ),
     _lion(),
 )  # fmt: skip

@@ -27,9 +27,20 @@ FORMS = {
 }
 GRID = (
     f"A grid of {POINTS} learning rates by {POINTS} decays for each; the decay of AdamW and SGDW "
-    "is the paper's own, which the learning rate does not scale, and SGD's has momentum 0.9, as "
-    "SGDW's"
+    "is the paper's own, which the learning rate does not scale, so its range is another one"
 )
+
+
+def _ranges(names: Sequence[str]) -> str:
+    each = (
+        f"{readings.titled(name)} {RATES[name][0]:g} to {RATES[name][1]:g} and "
+        f"{DECAYS[name][0]:g} to {DECAYS[name][1]:g}"
+        for name in names
+    )
+    momentum = " SGD and SGDW have momentum 0.9." if "sgd" in names else ""
+    return f" Learning rates and decays: {'; '.join(each)}.{momentum}"
+
+
 AFTER = (
     " (A first run had torch's decay, which it does scale: SGDW was then SGD with other numbers.)"
 )
@@ -84,9 +95,11 @@ def _separates(name: str, new: str, old: str, steps: int) -> Claim:
         "each other.",
         HUTTER, f"{MLP}, {steps} steps",
         f"{GRID}; for each seed, how much of the map of log validation errors a sum of a row and a "
-        f"column explains (R²), over the places where no run was lost.{AFTER}",
+        f"column explains (R²), over the places where no run was lost.{AFTER}"
+        f"{_ranges((new, old))}",
         (new, old), 12, _grid((new, old), steps),
-        [Measure(f"R² of {titles[0]}'s map less that of {titles[1]}'s")],
+        [Measure(f"by how much {titles[0]}'s map is better explained by a row and a column (R²) "
+                 f"than {titles[1]}'s")],
         read, lambda runs: _drawn((new, old), runs),
     )  # fmt: skip
 
@@ -147,7 +160,7 @@ def _generalises() -> Claim:
         f"{GRID}. The test error at the place of best median validation error, in pairs of the "
         "same seed. And every run of AdamW beside the run of Adam, of the same seed, whose "
         f"training loss at the end is nearest, if they differ by less than a factor of {ALIKE}: "
-        f"the mean difference of their test errors, seed by seed.{AFTER}",
+        f"the mean difference of their test errors, seed by seed.{AFTER}{_ranges(names)}",
         names, 12, _grid(names, STEPS),
         [
             Measure("points of test error that AdamW is below Adam with l2, each at its best"),
@@ -185,19 +198,19 @@ def _updates() -> Claim:
 
     return Claim(
         "decay-and-updates",
-        "The best weight decay is less the more updates there are, and a decay that is normalised "
-        "by the root of their number takes most of that away.",
+        "The more updates there are, the smaller is the best weight decay, and dividing it by the "
+        "root of their number takes most of that away.",
         HUTTER, f"{MLP}, 300, 900 and 2,700 updates",
         "AdamW with a cosine and lr=0.003 at nine decays for each number of updates; for each seed "
         "the decay with the least validation error (the mean in logarithms where some tie); the "
-        "slope of its logarithm over that of the updates. Normalised decay falls by half a decade "
-        "for ten times the updates: more than half of the dependence is gone if the fall is "
-        "between a third and one. (A first run had 100, 400 and 1,600 updates, of which 100 are "
-        "too few for any decay to be better than none.)",
+        "slope of its logarithm over that of the updates. (Normalised decay itself was not run.) "
+        "It falls by half a decade for ten times the updates: more than half of the dependence is "
+        "gone if the fall is between a third and one. (A first run had 100, 400 and 1,600 updates, "
+        "of which 100 are too few for any decay to be better than none.)",
         (names[0], names[-1]), 12, arms,
         [
             Measure("decades that the best decay falls for ten times the updates", FALL),
-            Measure("decades that this fall is less than one"),
+            Measure("decades that are missing from this fall to one"),
         ],
         read, chart, tuned=names,
     )  # fmt: skip

@@ -48,7 +48,7 @@ def _growth(
         ends, 12, arms,
         [
             Measure("slope of the log of the best rate over the log of the batch", low),
-            Measure(f"what is missing from that slope to {high}"),
+            Measure(f"what is missing from that slope to {high}: under it, as claimed"),
         ],
         read, chart, tuned=tuple(str(batch) for batch in GROWING),
     )  # fmt: skip

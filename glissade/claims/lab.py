@@ -117,7 +117,7 @@ def judged(claim: Claim, runs: Mapping[str, Any], seconds: float = 0.0) -> Found
     ordered = {label: runs[label] for label in claim.arms or runs}
     edges = readings.edges(ordered, claim.tuned, claim.by)
     parts = [
-        Part(measure.what, tuple(float(x) for x in each), measure.threshold)
+        Part(measure.what, tuple(float(x) for x in each), measure.threshold, measure.base)
         for measure, each in zip(claim.measures, claim.read(ordered), strict=True)
     ]
     return Found(claim, parts, claim.chart(ordered), seconds, edges)
@@ -131,12 +131,14 @@ def write(folder: Path, found: Found) -> None:
         "source": found.claim.source,
         "scale": found.claim.scale,
         "plan": found.claim.plan,
+        "seeds": found.claim.seeds,
         "verdict": found.verdict,
         "seconds": round(found.seconds, 1),
         "edges": list(found.edges),
         "parts": [
             {
-                "what": part.what, "threshold": part.threshold, "verdict": part.verdict,
+                "what": part.what, "threshold": part.threshold, "base": part.base,
+                "verdict": part.verdict,
                 "typical": _number(part.typical), "each": [_number(x) for x in part.each],
                 "interval": [_number(part.interval.low), _number(part.interval.high)],
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -164,9 +165,9 @@ CLAIMS = (
         ("adabound", "adam"), SEEDS, {},
         [
             Measure("log10 of how many times as unequal AdaBound's learning rates are at the "
-                    "beginning as at the end", 1),
+                    "beginning as at the end", 1, 10),
             Measure("log10 of how many times as unequal as AdaBound's those of Adam are at the "
-                    "end", 1),
+                    "end", 1, 10),
             Measure("minus the difference between the two at the beginning, in log10", -0.1),
         ],
         _read_unequal, _draw_unequal, _unequal,
@@ -200,7 +201,7 @@ CLAIMS = (
         f"copies and {KEPT:,} steps, after {BURN_IN:,} that do not count.",
         ("lookahead", "sgd"), SEEDS, {},
         [Measure("natural log of how many times Lookahead's variance SGD's is, at the curvature "
-                 "where it is least")],
+                 "where it is least", base=math.e)],
         _read_variances, _draw_variances, _variances,
     ),
 )  # fmt: skip

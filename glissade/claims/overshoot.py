@@ -53,7 +53,7 @@ def _same_rates() -> Overshoots:
 
 
 def _as_quick() -> Overshoots:
-    """Adam at those learning rates at which it comes down in as many steps as diffGrad."""
+    """Adam at those learning rates at which it comes down in as many steps as DiffGrad."""
     found = {}
     for where in FUNCTIONS:
         own, others = _down("diffgrad", DOWN_RATES, where), _down("adam", FINE_RATES, where)
@@ -134,7 +134,7 @@ CLAIMS = (
         _DIFFGRAD, _DESCENTS,
         "Both at the same 25 learning rates from 0.003 to 0.3, defaults otherwise, 1,500 steps. "
         "(A first run had 13, too few of which overshot.)",
-        {"diffgrad": "diffGrad", "adam": "Adam"}, _ON, DOWN_RATES, _same_rates,
+        {"diffgrad": "DiffGrad", "adam": "Adam"}, _ON, DOWN_RATES, _same_rates,
     ),
     _claim(
         "diffgrad-friction",
@@ -146,7 +146,7 @@ CLAIMS = (
         "DiffGrad at 25 learning rates from 0.003 to 0.3; for each, Adam at the one of 201 at "
         "which it reaches the minimum in as many steps, or as nearly so (the mean if several do), "
         "of at least 5; 1,500 steps. (A first run had 13, too few of which overshot.)",
-        {"diffgrad": "diffGrad", "adam": "Adam"}, _ON, DOWN_RATES, _as_quick,
+        {"diffgrad": "DiffGrad", "adam": "Adam"}, _ON, DOWN_RATES, _as_quick,
     ),
     _claim(
         "nesterov-overshoots-less",

@@ -56,8 +56,8 @@ def _caption(found: Found) -> list[str]:
             signs.append("Triangles at an end, and ∞: lost runs.")
     if single:
         signs.append(
-            "A diamond alone: a value without chance." if several
-            else "Diamond: the value, of a computation without chance."
+            "A diamond alone: computed without chance." if several
+            else "Diamond: the value, computed without chance."
         )  # fmt: skip
     signs.append("Dashed: the threshold, set before; right of it is as claimed.")
     if isinstance(found.chart, Maps):
@@ -67,7 +67,7 @@ def _caption(found: Found) -> list[str]:
             "much of the map a sum of a row and a column explains."
         )
     if isinstance(found.chart, Paths):
-        signs.append(f"Ground: {surfaces.lookup(found.chart.surface).title}, dark is high.")
+        signs.append(f"Background: {surfaces.lookup(found.chart.surface).title}; darker is higher.")
     return [
         *filter(None, [words.edges(found.edges)]), " ".join(signs),
         f"Tried on {found.claim.scale}.",

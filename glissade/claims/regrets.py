@@ -99,14 +99,14 @@ CLAIMS = (
     ),
     _claim(
         "adagrad-rare-online",
-        "AdaGrad has less regret than SGD where informative features are rare.",
+        "Adagrad has less regret than SGD where informative features are rare.",
         "Duchi, Hazan & Singer 2011, as the HKUST lecture tells it",
         "online logistic regression in 30 dimensions, feature i there in one round of i²",
         (("rare", 10),), {"adagrad": "adagrad", "sgd": "sgd"}, 3000, 0.0,
     ),
     _claim(
         "adagrad-full-matrix",
-        "AdaGrad with the full matrix beats the diagonal where features are correlated.",
+        "Adagrad with the full matrix beats the diagonal where features are correlated.",
         "Duchi, Hazan & Singer 2011, as the HKUST lecture tells it",
         "online least squares in 10 rotated dimensions",
         (("rotated", 12),), {"full": "adagradfull", "diagonal": "adagrad"}, 1000, 0.0,

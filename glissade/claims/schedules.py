@@ -85,7 +85,8 @@ def _anytime() -> Claim:
 
     def chart(runs: Runs) -> Lines:
         x = range(EVERY, WHOLE, EVERY)
-        drawn = [Line(name, x, [float(y) for y in np.median(values, axis=1)])
+        labels = {"restarts": "restarts, at the end of the last whole cycle", "cosine": "cosine"}
+        drawn = [Line(labels[name], x, [float(y) for y in np.median(values, axis=1)])
                  for name, values in courses(runs).items()]  # fmt: skip
         return Lines("step", ERROR, drawn, log_x=False, log_y=True)
 
@@ -100,10 +101,10 @@ def _anytime() -> Claim:
         "(before there is one, as it is); the test error at the end.",
         names, SEEDS, sweep(forms, RATES, steps=WHOLE, evaluations=WHOLE // EVERY),
         [
-            Measure("log of validation error, mean over the run, that restarts are below one "
-                    "cosine"),
-            Measure(f"points of test error at the end, less than {NEAR} that restarts are behind",
-                    -NEAR),
+            Measure("natural log of validation error, mean over the run, that restarts are below "
+                    "one cosine", base=math.e),
+            Measure("points of test error at the end that restarts are below one cosine; less than "
+                    f"{NEAR} above counts as equal", -NEAR),
         ],
         read, chart, tuned=names,
     )  # fmt: skip

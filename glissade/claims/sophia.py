@@ -88,7 +88,7 @@ def _steps() -> Claim:
         "Sophia never there.)",
         names, 8, sweep(forms, rates, task="text", steps=STEPS, evaluations=1),
         [Measure("log2 of how many times fewer passes Sophia takes to the last loss that both "
-                 "reach")],
+                 "reach", base=2)],
         read, chart,
         tuned=names, by=readings.losses,
     )  # fmt: skip

@@ -64,6 +64,12 @@ def around(middle: float) -> list[float]:
     return [float(f"{middle * share:.3g}") for share in SHARES]
 
 
+def ranges(rates: Mapping[str, Sequence[float]]) -> str:
+    """For a plan: ``Learning rates: LAMB 0.002 to 0.2, Adam 0.0003 to 0.03.``"""
+    each = (f"{readings.titled(of)} {at[0]:g} to {at[-1]:g}" for of, at in rates.items())
+    return f"Learning rates: {', '.join(each)}."
+
+
 def at_best(
     name: str,
     saying: str,
@@ -94,7 +100,8 @@ def at_best(
         return [readings.less(*tests), *(each(runs, *best) for each in more.values())]
 
     return Claim(
-        name, saying, source, scale, plan.format(metric=metric), (one, other), SEEDS,
+        name, saying, source, scale, f"{plan.format(metric=metric)} {ranges(rates)}",
+        (one, other), SEEDS,
         sweep(written, rates, task, steps, fit=fit), measures, read,
         lines((one, other), SHARES, SHARE, ERROR if metric == "error" else f"validation {metric}"),
         tuned=(one, other),

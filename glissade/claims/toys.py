@@ -112,7 +112,7 @@ LEVEL = 1.0  # |y| from which on the saddle is left
 MOST = 4000
 ESCAPERS = {
     "sgd": "SGD", "momentum": "momentum", "nesterov": "Nesterov",
-    "adagrad": "AdaGrad", "rmsprop": "RMSProp", "adadelta": "AdaDelta",
+    "adagrad": "Adagrad", "rmsprop": "RMSprop", "adadelta": "Adadelta",
 }  # fmt: skip
 STUCK, QUICK = list(ESCAPERS)[:3], list(ESCAPERS)[3:]
 ESCAPE_RATES = rates(0.01, 0.5, 7)
@@ -159,11 +159,12 @@ CLAIMS = (
     Claim(
         "sophia-surface",
         "Where one direction is sharp and the other flat, Sophia comes to the minimum in fewer "
-        "steps than gradient descent, sign descent and Adam, and Newton's method goes to a saddle.",
+        "passes than gradient descent, sign descent and Adam, and Newton's method goes to a "
+        "saddle.",
         "Liu et al. 2023, arXiv:2305.14342, figure 2, as the lecture on optimizers tells it",
         "their toy in two dimensions, from (0.2, 0), without noise",
-        "Passes, of which a step of Sophia is two, until the way is within 0.1 of the minimum for "
-        "good, at the best of 61 learning rates from 0.001 to 10 for each; 300 passes at most, "
+        "Passes, of which a step of Sophia is two, until the path stays within 0.1 of the "
+        "minimum, at the best of 61 learning rates from 0.001 to 10 for each; 300 passes at most, "
         "which is what a way that does not arrive counts. Sophia reads the true diagonal of the "
         "Hessian, anew in each step (k = 1), "
         "which is its other pass; γ = 1, no decay. Like with like: Sophia with its averages "
@@ -172,27 +173,27 @@ CLAIMS = (
         "added after a first run.) Newton's method takes full steps.",
         ("sophia", "adam"), 1, {},
         [
-            *(Measure(f"log2 of the passes of {RACED[one]} over those of {RACED[other]}")
+            *(Measure(f"log2 of the passes of {RACED[one]} over those of {RACED[other]}", base=2)
               for one, other in RACES),
-            Measure("how much nearer to the saddle than to the minimum Newton's method ends"),
-            Measure("minus the product of the Hessian's eigenvalues there"),
+            Measure("distance of Newton's end from the minimum less that from the saddle"),
+            Measure("minus the Hessian's determinant there (a saddle's is negative)"),
         ],
         _read_race, _draw_race, _raced, tuple(RACERS), _passes,
     ),
     Claim(
         "saddle-escape",
-        "At a saddle SGD, momentum and Nesterov find it hard to break the symmetry; AdaGrad, "
-        "RMSProp and AdaDelta soon head down the negative slope.",
+        "At a saddle SGD, momentum and Nesterov find it hard to break the symmetry; Adagrad, "
+        "RMSprop and Adadelta soon head down the negative slope.",
         LECTURE,
         "the saddle x² − y² from (1.5, 10⁻⁶), without noise",
-        "Steps until |y| > 1, at 7 learning rates from 0.01 to 0.5, the same for all but AdaDelta: "
-        "its are 100 times as large, as its default of 1 is to AdaGrad's and RMSProp's 0.01. As "
+        "Steps until |y| > 1, at 7 learning rates from 0.01 to 0.5, the same for all but Adadelta: "
+        "its are 100 times as large, as its default of 1 is to Adagrad's and RMSprop's 0.01. As "
         "one learning rate is another speed in each, they are counted in units of the steps in "
         f"which the same run comes half of the way to the saddle; {MOST:,} steps at most.",
         ("adagrad", "sgd"), 1, {},
-        [Measure("log2 of how many times as long the quickest of SGD, momentum and Nesterov stays "
-                 "as the slowest of AdaGrad, RMSProp and AdaDelta, each in units of its way "
-                 "there; at the learning rate where it is least")],
+        [Measure("log2 of how many times as long the fastest of SGD, momentum and Nesterov takes "
+                 "to leave the saddle as the slowest of Adagrad, RMSprop and Adadelta, in the "
+                 "worst case over learning rates", base=2)],
         _read_escapes, _draw_escapes, _escapes,
     ),
 )  # fmt: skip

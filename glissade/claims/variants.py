@@ -80,7 +80,7 @@ def _three_variants() -> Claim:
             x = [step * _size(name) for run in arm[:1] for step, _, _ in run.validation]
             y = [float(value) for value in np.median(courses, axis=0)] if arm else []
             drawn.append(Line(NAMES[name], x, y))
-        return Lines("examples that gradients were taken of", ERROR, drawn, log_y=True)
+        return Lines("examples seen", ERROR, drawn, log_y=True)
 
     return Claim(
         "mini-batches",
@@ -90,16 +90,16 @@ def _three_variants() -> Claim:
         f"{MLP}; SGD with batches of 1 and of 32 (six epochs) and of all {TRAIN:,} (400 steps)",
         "Each at seven learning rates over two decades; the best by the median number of examples "
         f"to {GOAL:g} % of validation errors; examples and seconds of training to there, and how "
-        "far the validation error moves from evaluation to evaluation, 64 and 67 examples apart, "
-        "in the last three epochs with 32 and with single examples. (In a first run these were "
-        "other epochs and other distances; in a second one the best rate with 32 was at an end.)",
+        "far the validation error moves between evaluations, every 64 examples with 32 and every "
+        "67 with single ones, in the last three of six epochs, at those rates. (In a first run "
+        "these were other epochs and distances; in a second the best rate with 32 was at an end.)",
         ("mini", "batch"), 12, arms,
         [
-            Measure("log10 of times fewer examples to the goal than with all at once"),
-            Measure("log10 of times fewer seconds to the goal than with all at once"),
-            Measure("log10 of times fewer seconds to the goal than with single examples"),
-            Measure("points of validation error between evaluations, less than with single "
-                    "examples"),
+            Measure("log10 of times fewer examples to the goal than with all at once", base=10),
+            Measure("log10 of times fewer seconds to the goal than with all at once", base=10),
+            Measure("log10 of times fewer seconds to the goal than with single examples", base=10),
+            Measure("points that the validation error jumps less between evaluations than with "
+                    "single examples"),
         ],
         read, chart, tuned=names, by=_examples,
     )  # fmt: skip

@@ -36,12 +36,19 @@ def measured(
     verdict: str,
     threshold: float,
     values: int,
+    base: float | None = None,
 ) -> str:
-    """A part's result, with its interval if it is of several values, and its threshold."""
+    """A part's result, with its interval if it is of several values, its threshold, and the factor
+    that a logarithm stands for."""
     said = result(typical, ends, verdict)
+    factor = ""
+    if base is not None and finite(typical):
+        factor = f", a factor of {number(base**typical)}"
+        if values > 1 and finite(ends[0]) and finite(ends[1]):
+            factor += f" ({number(base ** ends[0])} to {number(base ** ends[1])})"
     if values == 1:
         said = said.partition(" (")[0]
-    return said + (f", threshold {number(threshold)}" if threshold else "")
+    return said + factor + (f", threshold {number(threshold)}" if threshold else "")
 
 
 def finite(x: float | None) -> TypeGuard[float]:

@@ -105,4 +105,5 @@ def panel(axes: Axes, one: Map, norm: Normalize, first: bool) -> Any:
 def _tick(value: float) -> str:
     if value == 0:
         return "0"
-    return f"{value:.0e}".replace("e-0", "e-") if value < 0.01 else f"{float(f'{value:.1g}'):g}"
+    digits = f"{float(f'{value:.2g}'):g}"
+    return f"{value:.1e}".replace("e-0", "e-").replace(".0e", "e") if value < 0.01 else digits
