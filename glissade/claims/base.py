@@ -50,10 +50,8 @@ class Part:
     computation without chance, is its own interval.
     """
 
-    what: str  # with its unit
+    measure: Measure
     each: tuple[float, ...]
-    threshold: float = 0.0
-    base: float | None = None
 
     @property
     def typical(self) -> float:
@@ -71,16 +69,21 @@ class Part:
     @property
     def verdict(self) -> Verdict:
         found = self.interval
-        if found.low > self.threshold:
+        if found.low > self.measure.threshold:
             return "reproduced"
-        return "not reproduced" if found.high < self.threshold else "inconclusive"
+        return "not reproduced" if found.high < self.measure.threshold else "inconclusive"
 
     @property
     def measured(self) -> str:
         """What came out, in words."""
         ends = self.interval.low, self.interval.high
         return words.measured(
-            self.typical, ends, self.verdict, self.threshold, len(self.each), self.base
+            self.typical,
+            ends,
+            self.verdict,
+            self.measure.threshold,
+            len(self.each),
+            self.measure.base,
         )
 
 

@@ -83,7 +83,7 @@ LION = (16, 64, 256)
 
 
 def _lion() -> Claim:
-    """With the lecture's (and the paper's) advice: a rate ten times less, a decay ten times more"""
+    """As the paper advises: a rate ten times less, a decay ten times more."""
     forms = {
         "lion": "lion(lr={lr}, weight_decay=1.0)",
         "adamw": "adamw(lr={lr}, weight_decay=0.1)",

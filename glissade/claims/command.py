@@ -79,7 +79,7 @@ def _one(name: str, folder: Path, engine: Engine) -> Found:
     picture(folder / f"{name}.png", found, f"glissade claims {name}")
     typer.echo(f"{name}: {found.verdict}")
     for part in found.parts:
-        typer.echo(f"    {part.what}: {part.measured}: {part.verdict}")
+        typer.echo(f"    {part.measure.what}: {part.measured}: {part.verdict}")
     if found.edges:
         typer.echo(f"    {words.edges(found.edges)}")
     return found

@@ -117,7 +117,7 @@ def matched(
 
     Each run is paired with the other's run of the nearest loss, if that is alike; `nan` without a
     pair.
-    """  # fmt: skip
+    """
     kept = [i for i, loss in enumerate(other_losses) if math.isfinite(loss) and loss > 0]
     apart = []
     for loss, test in zip(losses, tests, strict=True):

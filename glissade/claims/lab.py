@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,7 @@ def judged(claim: Claim, runs: Mapping[str, Any], seconds: float = 0.0) -> Found
     ordered = {label: runs[label] for label in claim.arms or runs}
     edges = readings.edges(ordered, claim.tuned, claim.by)
     parts = [
-        Part(measure.what, tuple(float(x) for x in each), measure.threshold, measure.base)
+        Part(measure, tuple(float(x) for x in each))
         for measure, each in zip(claim.measures, claim.read(ordered), strict=True)
     ]
     return Found(claim, parts, claim.chart(ordered), seconds, edges)
@@ -143,7 +143,7 @@ def write(folder: Path, found: Found) -> None:
         "edges": list(found.edges),
         "parts": [
             {
-                "what": part.what, "threshold": part.threshold, "base": part.base,
+                **asdict(part.measure),
                 "verdict": part.verdict,
                 "typical": _number(part.typical), "each": [_number(x) for x in part.each],
                 "interval": [_number(part.interval.low), _number(part.interval.high)],

@@ -81,7 +81,7 @@ def _said(part: Part) -> tuple[list[str], list[str]]:
     """What was measured, and what came out; in lines."""
     inches = RIGHT - LEFT - 0.1
     return (
-        style.wrap(part.what, style.CAPTION, inches),
+        style.wrap(part.measure.what, style.CAPTION, inches),
         style.wrap(_result(part), style.CAPTION * style.BOLD, inches),
     )
 
@@ -118,7 +118,9 @@ def _part(sheet: style.Sheet, part: Part, said: tuple[list[str], list[str]], top
     axes.yaxis.set_visible(False)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(labelsize=style.CAPTION, labelfontfamily=style.FONT)
-    axes.axvline(part.threshold, color="black", linewidth=1.2, linestyle=(0, (4, 2)), zorder=1)
+    axes.axvline(
+        part.measure.threshold, color="black", linewidth=1.2, linestyle=(0, (4, 2)), zorder=1
+    )
     _values(axes, part, colour)
 
 
@@ -146,7 +148,7 @@ def _dots(axes: Axes, part: Part, colour: str) -> None:
 
 def _range(part: Part) -> tuple[float, float]:
     """Of all there is to see, and never so narrow that numbers below it would be alike."""
-    every = [*part.each, part.interval.low, part.interval.high, part.threshold]
+    every = [*part.each, part.interval.low, part.interval.high, part.measure.threshold]
     seen = [x for x in every if words.finite(x)]
     low, high = min(seen), max(seen)
     least = 1e-3 * max(abs(low), abs(high)) or 1.0

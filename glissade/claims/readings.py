@@ -119,16 +119,14 @@ def slopes(by_x: Sequence[Sequence[float]], x: Sequence[float]) -> list[float]:
 
 
 def logs(values: np.ndarray, least: float = 0.1, most: float = 100.0) -> np.ndarray:
-    """Logarithms of errors in percent; lost runs count as the most there can be."""
+    """Natural logarithms of errors in percent; lost runs count as the most there can be."""
     return np.asarray(np.log(np.clip(values, least, most)))
 
 
-def by_setting(
-    runs: Runs, names: Sequence[str], x: Sequence[float], by: Reading = validations
-) -> list[Line]:
-    """The median of each optimizer at each of its settings."""
+def by_setting(runs: Runs, names: Sequence[str], x: Sequence[float]) -> list[Line]:
+    """The median validation metric of each optimizer at each of its settings."""
     lines = []
     for name in names:
-        middle = [statistics.median(by(runs, label)) for label in family(runs, name)]
+        middle = [statistics.median(validations(runs, label)) for label in family(runs, name)]
         lines.append(Line(titled(name), x, [y if math.isfinite(y) else math.nan for y in middle]))
     return lines

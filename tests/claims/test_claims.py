@@ -13,7 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from glissade.claims import CLAIMS, base, decay, lab, readings, regrets
-from glissade.claims.base import Part
+from glissade.claims.base import Measure, Part
 from glissade.commands import application
 from glissade.spec import specs
 from glissade.study.store import StoreError
@@ -52,7 +52,7 @@ def test_exchanged_labels_turn_the_verdict(name: str) -> None:
     ],
 )
 def test_the_rule(each: tuple[float, ...], threshold: float, verdict: str) -> None:
-    assert Part("x", each, threshold).verdict == verdict
+    assert Part(Measure("x", threshold), each).verdict == verdict
 
 
 @pytest.mark.parametrize("name", CLAIMS)

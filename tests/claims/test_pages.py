@@ -20,7 +20,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from glissade.claims import CLAIMS, lab, page, words
-from glissade.claims.base import Claim, Found, Part
+from glissade.claims.base import Claim, Found, Measure, Part
 from glissade.claims.charts import Chart, Line, Lines, Maps, Paths
 from glissade.claims.picture import drawn, picture
 from glissade.study.grid import Map, separable
@@ -93,23 +93,31 @@ CHARTS: dict[str, Chart] = {
          Line("some", [1, 2, 3], [1.5, 1, 0.5], joined=False)],
     ),
 }  # fmt: skip
+
+
+def part(
+    what: str, each: Sequence[float], threshold: float = 0.0, base: float | None = None
+) -> Part:
+    return Part(Measure(what, threshold, base), tuple(each))
+
+
 PARTS: dict[str, list[Part]] = {
-    "one": [Part(AHEAD, SEEDS)],
+    "one": [part(AHEAD, SEEDS)],
     "four": [
-        Part("log of validation error, mean over learning rates, that a warm-up brings Adam",
+        part("log of validation error, mean over learning rates, that a warm-up brings Adam",
              tuple(-x for x in SEEDS)),
-        Part("times that Adam's state is Adafactor's", (51.3,) * 10, 4.0),
-        Part("all equal", (0.0,) * 6), Part("without chance", (-12345.678,), -1.0),
+        part("times that Adam's state is Adafactor's", (51.3,) * 10, 4.0),
+        part("all equal", (0.0,) * 6), part("without chance", (-12345.678,), -1.0),
     ],
-    "single": [Part("halvings of the distance", (3.2,), 1.0)],
+    "single": [part("halvings of the distance", (3.2,), 1.0)],
     "lost": [
-        Part("one side", (1.0, 2.0, math.inf, math.inf, math.inf, 0.5, 1.2, 1.0)),
-        Part("all", (-math.inf,) * 6), Part("alone", (math.inf,)),
-        Part("both", (-math.inf, 1.0, math.inf, 2.0, 1.0, 1.5)),
+        part("one side", (1.0, 2.0, math.inf, math.inf, math.inf, 0.5, 1.2, 1.0)),
+        part("all", (-math.inf,) * 6), part("alone", (math.inf,)),
+        part("both", (-math.inf, 1.0, math.inf, 2.0, 1.0, 1.5), base=10),
     ],
     "tiny": [
-        Part("interval", (12345.678, 12345.679, 12345.6785, 12345.678, 12345.68), 12345.0),
-        Part("values", (1.2e-7, 1.3e-7, 1.1e-7, 2e-7, 1e-7)),
+        part("interval", (12345.678, 12345.679, 12345.6785, 12345.678, 12345.68), 12345.0),
+        part("values", (1.2e-7, 1.3e-7, 1.1e-7, 2e-7, 1e-7)),
     ],
 }  # fmt: skip
 
@@ -157,7 +165,7 @@ def test_no_text_is_cut_off_or_covered(chart: str, parts: str) -> None:
     assert CLAIM.saying in said
     assert "lamb and adam lie at an end of their ranges" in said
     for part in PARTS[parts]:
-        assert part.what in said
+        assert part.measure.what in said
         assert part.verdict in said
     assert ("interval" in said) == (parts != "single")
 
@@ -214,6 +222,12 @@ body { margin: 0 auto; padding: 16px; max-width: 900px; box-sizing: border-box;
 img { max-width: 100% } ul { padding-left: 2em }
 code { font: 85% monospace; padding: .2em .4em; background: #eee; white-space: break-spaces }
 </style>"""
+
+
+def test_a_logarithm_is_said_as_a_factor_too() -> None:
+    assert part("x", (1.0,) * 6, base=10).measured == "1 (1 to 1), a factor of 10 (10 to 10)"
+    assert part("x", (-2.0,), 1.0, base=2).measured == "−2, a factor of 0.25, threshold 1"
+    assert part("x", (math.inf,) * 6, base=2).measured == "∞ (∞ to ∞)"
 
 
 def _rendered(text: str) -> str:
