@@ -232,11 +232,11 @@ def code(
 
         text = module(x for segment in emit(plan, dtype) for x in segment)
     else:
-        from .backend.cpu.compile import compile_plan, vector_bytes
+        from .backend.cpu.compile import assembly, compile_plan
+        from .backend.cpu.target import host
 
-        compiled = compile_plan(plan, dtype)
-        text = compiled.ir if what == "cpu" else compiled.assembly
-        head[0] += f", for vectors of {vector_bytes()} bytes"
+        text = compile_plan(plan, dtype).ir if what == "cpu" else assembly(plan, dtype)
+        head[0] += f", for vectors of {host().vector_bytes} bytes"
     mark = ";" if what == "cpu" else "#"
     return "\n".join([*(f"{mark} {line}" for line in head), text.strip()])
 

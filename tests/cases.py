@@ -4,6 +4,7 @@ whose threads and chunks can be set."""
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from glissade.backend.cpu import compile as compiling
 from glissade.backend.cpu import tables, threads
+from glissade.backend.cpu.target import host
 
 Shape = tuple[int, ...]
 
@@ -25,22 +27,27 @@ def engine(
     openmp: bool = True,
     chunk: int | None = None,
     width: int | None = None,
+    half: bool | None = None,
     small: int = 0,
 ) -> Iterator[None]:
     """The cpu backend on `team` threads also where tensors are small, `chunk` elements a piece.
 
     Without `openmp` the parts run on the pool of Python threads; `width` is that of a vector in
-    bytes.
+    bytes; without `half` the processor is one that has no instructions for float16.
     """
     before = torch.get_num_threads()
     chunk = chunk or tables.CHUNK
-    width = width or compiling.vector_bytes()
+    target = dataclasses.replace(
+        host(),
+        vector_bytes=width or host().vector_bytes,
+        half=host().half if half is None else half,
+    )
     openmp = openmp and threads.team_lives()
     with (
         mock.patch.object(threads, "SMALL", small),
         mock.patch.object(tables, "CHUNK", chunk),
         mock.patch.object(tables, "MIN_ROWS", max(1, min(tables.MIN_ROWS, chunk // 16))),
-        mock.patch.object(compiling, "vector_bytes", return_value=width),
+        mock.patch.object(compiling, "host", return_value=target),
         mock.patch.object(threads, "team_lives", return_value=openmp),
     ):
         torch.set_num_threads(team)

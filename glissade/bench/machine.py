@@ -12,7 +12,7 @@ import llvmlite
 import torch
 
 from .. import __version__
-from ..backend.cpu.compile import vector_bytes
+from ..backend.cpu.target import host
 from ..backend.cpu.team import openmp
 
 
@@ -46,7 +46,7 @@ def machine(device: str = "cpu") -> Machine:
         cpu=_model(),
         cores=os.cpu_count() or 1,
         threads=torch.get_num_threads(),
-        vector_bits=8 * vector_bytes(),
+        vector_bits=8 * host().vector_bytes,
         openmp=openmp(),
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),

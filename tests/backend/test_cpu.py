@@ -16,7 +16,8 @@ from torch import Tensor
 
 from glissade import Optimizer, Rule, RuleError, State, registry, rules
 from glissade import rule as language
-from glissade.backend.cpu.compile import compile_plan, vector_bytes
+from glissade.backend.cpu.compile import assembly, compile_plan
+from glissade.backend.cpu.target import host
 from glissade.program import Programs
 from tests.cases import LAYOUTS, bits, engine, laid_out, leaf, normal
 from tests.random_rules import Program, Watch, programs, rule_of
@@ -157,7 +158,7 @@ def test_odd_numbers_through_every_operation(width: int, dtype: torch.dtype) -> 
     a, b = torch.meshgrid(*[torch.tensor(ODD, dtype=dtype)] * 2, indexing="ij")
     a, b = a.flatten(), b.flatten()
     expected = applied(all_operations, a, b, "eager")
-    with engine(width=min(width, vector_bytes())):
+    with engine(width=min(width, host().vector_bytes)):
         got = applied(all_operations, a, b, "cpu")
     for name, y in expected.items():
         x = got[name]
@@ -267,10 +268,10 @@ def test_empty_tensors_beside_others(name: str, backend: str) -> None:
 # ------------------------------------------------------------------ the machine code
 
 
-def assembly(rule: Rule, dtype: str) -> str:
+def code_of(rule: Rule, dtype: str) -> str:
     values = {**rule.hyper, "base_lr": 1e-3, "maximize": False}
     program = Programs(rule).get(values, 2)
-    return compile_plan(program.plans[program.choose(1000, values)], dtype).assembly
+    return assembly(program.plans[program.choose(1000, values)], dtype)
 
 
 FEATURES = get_host_cpu_features()
@@ -281,7 +282,7 @@ FEATURES = get_host_cpu_features()
 @pytest.mark.parametrize("name", ["sgd", "adamw", "lion", "lamb", "adafactor"])
 def test_the_vectors_are_as_wide_as_the_machine(name: str, dtype: str, suffix: str) -> None:
     """Elements are computed in full vectors, the ends too; single numbers are doubles."""
-    text = assembly(registry.lookup(name).bind(), dtype)
+    text = code_of(registry.lookup(name).bind(), dtype)
     wide = "zmm" if FEATURES.get("avx512f") else "ymm"
     arithmetic = re.findall(rf"\sv(?:f?n?m?add|sub|mul|div|sqrt)\w*p{suffix}\s.*", text)
     assert arithmetic

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
-from .vector import I64
+from .types import I64
 
 
 class _At:

@@ -16,7 +16,7 @@ from ...blocks import BLOCK, CODES, scale_name
 from ...graph import Node
 from ...plan import Pass
 from .stage import Coding, Nest
-from .vector import F32, I32, I64, PTR
+from .types import F32, I32, I64, PTR
 
 if TYPE_CHECKING:
     from .stage import Stage

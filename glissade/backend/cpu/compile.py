@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -15,23 +12,7 @@ import numpy.typing as npt
 
 from ...plan import Plan
 from .emit import Text, emit, module
-
-
-@functools.cache
-def vector_bytes() -> int:
-    """The bytes of the processor's widest vectors."""
-    features = llvm.get_host_cpu_features()
-    return 64 if features.get("avx512f") else 32 if features.get("avx2") else 16
-
-
-def _machine() -> llvm.TargetMachine:
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features().flatten()
-    target = llvm.Target.from_triple(llvm.get_process_triple())
-    return target.create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=features, opt=2, jit=True
-    )
+from .target import Target, host
 
 
 @dataclass(frozen=True)
@@ -39,7 +20,6 @@ class Compiled:
     """The machine code of one stage."""
 
     address: int
-    run: Any  # run(context, part), for Python
     engine: llvm.ExecutionEngine  # owns the code: must outlive the pointers
 
 
@@ -57,14 +37,8 @@ class Kernel:
         """The intermediate code as text."""
         return module((text.name, text) for text in self.texts)
 
-    @property
-    def assembly(self) -> str:
-        """The machine code as text."""
-        machine = _machine()
-        return str(machine.emit_assembly(_optimised(self.ir, machine)))
 
-
-def _optimised(ir: str, machine: llvm.TargetMachine) -> llvm.ModuleRef:
+def optimised(ir: str, machine: llvm.TargetMachine) -> llvm.ModuleRef:
     """The module with its stack slots in registers: all that code written as vectors needs."""
     module = llvm.parse_assembly(ir)
     module.triple = machine.triple
@@ -81,14 +55,13 @@ def _optimised(ir: str, machine: llvm.TargetMachine) -> llvm.ModuleRef:
 
 def link(ir: str) -> llvm.ExecutionEngine:
     """The machine code of a module, ready to be called; it lives as long as the engine does."""
-    machine = _machine()
-    engine = llvm.create_mcjit_compiler(_optimised(ir, machine), machine)
+    machine = host().machine()
+    engine = llvm.create_mcjit_compiler(optimised(ir, machine), machine)
     engine.finalize_object()
     return engine
 
 
 _known: dict[str, Compiled] = {}  # every stage of this process, by its text
-_PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
 
 
 def compile_plans(wanted: Iterable[tuple[Plan, str]]) -> list[Kernel]:
@@ -96,15 +69,14 @@ def compile_plans(wanted: Iterable[tuple[Plan, str]]) -> list[Kernel]:
 
     All at once, because that takes less time, and what plans have in common once in a process.
     """
-    emitted = [emit(plan, dtype, vector_bytes()) for plan, dtype in wanted]
+    emitted = [emit(plan, dtype, host()) for plan, dtype in wanted]
     every = [x for segments in emitted for texts in segments for x in texts]
     new = {x.body: x for x in every if x.body not in _known}
     if new:
         named = {f"stage_{k}": text for k, text in enumerate(new.values())}
         engine = link(module(named.items()))
         for name, text in named.items():
-            address = engine.get_function_address(name)
-            _known[text.body] = Compiled(address, _PROTOTYPE(address), engine)
+            _known[text.body] = Compiled(engine.get_function_address(name), engine)
     return [_kernel(segments) for segments in emitted]
 
 
@@ -119,6 +91,14 @@ def _kernel(segments: Sequence[Sequence[Text]]) -> Kernel:
 def compile_plan(plan: Plan, dtype: str) -> Kernel:
     """The kernel of one plan."""
     return compile_plans([(plan, dtype)])[0]
+
+
+def assembly(plan: Plan, dtype: str, target: Target | None = None) -> str:
+    """Return the machine code of a plan as text, for this processor or another."""
+    target = target or host()
+    texts = [text for segment in emit(plan, dtype, target) for text in segment]
+    machine = target.machine()
+    return str(machine.emit_assembly(optimised(module((x.name, x) for x in texts), machine)))
 
 
 def compiled() -> int:

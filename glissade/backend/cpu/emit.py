@@ -20,7 +20,7 @@ from ..layout import Layout, stages
 from .finishing import Finishing
 from .passing import Passing
 from .stage import Stage
-from .vector import FORMATS, SIZES
+from .target import Target
 
 NAME = '@"stage"'  # of every function until it is known which others it is compiled with
 
@@ -38,19 +38,18 @@ class Text:
         return self.body.replace(NAME, f'@"{name}"', 1)
 
 
-def emit(plan: Plan, dtype: str, vector_bytes: int) -> list[list[Text]]:
+def emit(plan: Plan, dtype: str, target: Target) -> list[list[Text]]:
     """The stages in the order they run in, a list for what lies between two breaks; `dtype` is
     that of parameters and gradients."""
     layout = Layout(plan)
-    width = vector_bytes // SIZES[FORMATS[dtype].scalar]
 
     def finish(name: str, values: Sequence[Node], stores: Mapping[str, Node]) -> Text:
-        finishing = Finishing(ir.Module(), "stage", layout, dtype, width)
+        finishing = Finishing(ir.Module(), "stage", layout, dtype, target)
         finishing.emit(values, stores)
         return _text(name, finishing)
 
     def sweep(name: str, work: Pass) -> Text:
-        passing = Passing(ir.Module(), "stage", layout, dtype, width)
+        passing = Passing(ir.Module(), "stage", layout, dtype, target)
         passing.emit(work)
         return _text(name, passing)
 

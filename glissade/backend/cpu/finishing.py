@@ -9,7 +9,7 @@ from llvmlite import ir
 from ...graph import Kind, Node
 from .. import layout as at
 from .stage import Nest, Stage
-from .vector import F64, I64, PTR
+from .types import F64, I64, PTR
 
 # The extent of the outer and of the inner loop over a small kind (None: 1).
 EXTENT: dict[Kind, tuple[int | None, int]] = {

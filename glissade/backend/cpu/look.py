@@ -27,7 +27,8 @@ from torch import Tensor
 from .. import layout as at
 from .code import Code
 from .compile import link
-from .vector import I32, I64, PTR
+from .mode import flushing
+from .types import I8, I32, I64, PTR
 
 # What tells of a tensor: by torch's C interface (it stores the answer, and returns not 0 if it
 # fails), or by a function of C++. A tensor is given by the address of its at::Tensor.
@@ -35,7 +36,6 @@ ASK = "aoti_torch_"
 GRAD = "_ZNK3c1010TensorImpl4gradEv"  # at::Tensor const& c10::TensorImpl::grad() const
 IS_NEG = "_ZN2at6native6is_negERKNS_6TensorE"  # bool at::native::is_neg(at::Tensor const&)
 BUMP = "_ZN5torch8autograd4impl12bump_versionERKN2at6TensorE"  # counts a write in place
-I8 = ir.IntType(8)
 
 
 def form(x: Tensor) -> list[int]:
@@ -147,9 +147,10 @@ class _Step(Code):
         with b.if_then(b.icmp_signed("==", self.call("look", I64, context), I64(0))):
             b.ret(I64(0))
         stages, count = self.word(context, at.STAGES, PTR), self.word(context, at.STAGE_COUNT)
-        self.loop(
-            I64(0), count, 1, lambda k: self.call_at(self.word(stages, k, PTR), context, I64(0))
-        )
+        with flushing(self):
+            self.loop(
+                I64(0), count, 1, lambda k: self.call_at(self.word(stages, k, PTR), context, I64(0))
+            )
         b.ret(self.call("count", I64, context))
 
 
@@ -200,7 +201,7 @@ def _compiled() -> Native:
     _Look(module, "look")
     _Count(module, "count")
     _Step(module)
-    _resolve([f.name for f in module.functions if f.is_declaration])
+    _resolve([f.name for f in module.functions if f.is_declaration and f.name[:5] != "llvm."])
     engine = link(str(module))
     # PYFUNCTYPE keeps Python's lock: nobody exchanges a gradient meanwhile.
     prototype = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)

@@ -12,7 +12,7 @@ from ...plan import Pass
 from .. import layout as at
 from .coding import Coder
 from .stage import Nest, Stage
-from .vector import F64, I64, PTR
+from .types import F64, I64, PTR
 
 
 class Passing(Stage):

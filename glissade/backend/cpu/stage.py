@@ -14,7 +14,9 @@ from ...storage import PARAMETER
 from .. import layout as at
 from ..layout import Layout
 from .code import Code
-from .vector import BF16, F32, F64, FORMATS, I8, I32, I64, PTR, Format, Vectors
+from .target import Target
+from .types import F32, F64, I8, I32, I64, PTR
+from .vector import FORMATS, SIZES, Format, Vectors
 
 # How a value of one kind is found inside a loop over another: which column of the tensor table
 # divides the outer index (None: 1), and whether the inner index counts.
@@ -68,7 +70,7 @@ class Stage(Code):
     """What passes and finishes share: the table, the loops, the values of nodes."""
 
     def __init__(
-        self, module: ir.Module, name: str, layout: Layout, dtype: str, width: int
+        self, module: ir.Module, name: str, layout: Layout, dtype: str, target: Target
     ) -> None:
         self.layout = layout
         self.form = FORMATS[dtype]  # of parameters and gradients
@@ -77,7 +79,8 @@ class Stage(Code):
             layout.states[name]: FORMATS[low] for name, low in layout.plan.storage.items()
         }
         self._names = {layout.states[name]: name for name in layout.plan.storage}
-        self.v = Vectors(module, self.form.scalar, width)
+        width = target.vector_bytes // SIZES[self.form.scalar]
+        self.v = Vectors(module, self.form.scalar, width, half=target.half)
         self.one = Vectors(module, F64, 1)  # values per tensor are single doubles
         super().__init__(module, name, [PTR, I64])
         self.context, self.part = self.fn.args
@@ -270,7 +273,7 @@ class Stage(Code):
         dtype, half = node.value
         form = self.form if dtype == PARAMETER else FORMATS[dtype]
         x, noise = args
-        return self.v.stochastic(self.b, x, noise, half) if form.memory == BF16 else x
+        return self.v.stochastic(self.b, x, noise, half) if form.bfloat else x
 
     def state_at(self, column: int) -> str:
         """The state in the array of this column, or nothing."""

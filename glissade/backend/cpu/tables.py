@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -90,7 +91,7 @@ class Table(tables.Table):
             drivers.together(self.address, parts)
         else:
             for stage in self.kernel.stages[self._segment]:
-                threads.run_parts(stage.run, self.address, parts)
+                threads.run_parts(partial(drivers.one, stage.address), self.address, parts)
 
 
 def _split(sizes: Words, parts: int) -> Words:

@@ -20,9 +20,9 @@ from llvmlite import ir
 from .. import layout as at
 from .code import Code
 from .compile import link
-from .vector import I32, I64, PTR
+from .mode import flushing
+from .types import I32, I64, PTR, VOID
 
-VOID = ir.VoidType()
 OPENMP = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
 
 
@@ -56,9 +56,20 @@ class _Alone(Code):
         context = self.fn.args[0]
         stages = self.word(context, at.STAGES, PTR)
         count = self.word(context, at.STAGE_COUNT)
-        self.loop(
-            I64(0), count, 1, lambda k: self.call_at(self.word(stages, k, PTR), context, I64(0))
-        )
+        with flushing(self):
+            self.loop(
+                I64(0), count, 1, lambda k: self.call_at(self.word(stages, k, PTR), context, I64(0))
+            )
+        self.b.ret_void()
+
+
+class _One(Code):
+    """`one(stage, context, part)`: one stage over one part, on the calling thread."""
+
+    def __init__(self, module: ir.Module) -> None:
+        super().__init__(module, "one", [PTR, PTR, I64])
+        with flushing(self):
+            self.call_at(*self.fn.args)
         self.b.ret_void()
 
 
@@ -73,7 +84,8 @@ class _Share(Code):
         me = b.sext(self.call("omp_get_thread_num", I32), I64)
         us = b.sext(self.call("omp_get_num_threads", I32), I64)
         parts = self.word(context, at.PARTS)
-        self.loop(me, parts, us, lambda part: self.call_at(stage, context, part))
+        with flushing(self):
+            self.loop(me, parts, us, lambda part: self.call_at(stage, context, part))
         b.ret_void()
 
 
@@ -97,9 +109,11 @@ class _Together(Code):
 
 @dataclass(frozen=True)
 class Drivers:
-    """`alone(context)`, and where OpenMP is `together(context, threads)`; both without the GIL."""
+    """`alone(context)`, `one(stage, context, part)`, and where OpenMP is `together(context,
+    threads)`; all without the GIL."""
 
     alone: Any
+    one: Any
     together: Any | None
     engine: Any  # owns the code
 
@@ -109,13 +123,15 @@ def drivers() -> Drivers:
     """The compiled functions."""
     module = ir.Module(name="team")
     _Alone(module)
+    _One(module)
     if openmp():
         _Together(module, _Share(module).fn)
     engine = link(str(module))
     address = engine.get_function_address
     word = ctypes.c_void_p
     alone = ctypes.CFUNCTYPE(None, word)(address("alone"))
+    one = ctypes.CFUNCTYPE(None, word, word, ctypes.c_int64)(address("one"))
     if not openmp():
-        return Drivers(alone, None, engine)
+        return Drivers(alone, one, None, engine)
     together = ctypes.CFUNCTYPE(None, word, ctypes.c_int32)(address("together"))
-    return Drivers(alone, together, engine)
+    return Drivers(alone, one, together, engine)

@@ -15,26 +15,9 @@ from llvmlite import ir
 
 from ...blocks import LEAST, SHIFT, Code
 from ...storage import FIRST, HIGH_SHIFT, LOW_SHIFT, SPREAD
+from .half import Halves
+from .types import F32, F64, I1, I8, I16, I32, PTR
 
-
-class BFloatType(ir.Type):  # type: ignore[misc]
-    """LLVM's bfloat, which llvmlite does not know: of its constants none are used."""
-
-    intrinsic_name = "bf16"
-
-    def __str__(self) -> str:
-        return "bfloat"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, BFloatType)
-
-    def __hash__(self) -> int:
-        return hash(BFloatType)
-
-
-I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
-F16, BF16, F32, F64 = ir.HalfType(), BFloatType(), ir.FloatType(), ir.DoubleType()
-PTR = ir.PointerType()
 FUSE = ("contract",)
 
 
@@ -44,17 +27,18 @@ class Format(NamedTuple):
     memory: ir.Type
     scalar: ir.Type
     eps: float
+    bfloat: bool = False  # which of the two numbers of 16 bits
 
 
 FORMATS = {
     "float32": Format(F32, F32, 2.0**-23),
     "float64": Format(F64, F64, 2.0**-52),
-    "float16": Format(F16, F32, 2.0**-10),
-    "bfloat16": Format(BF16, F32, 2.0**-7),
+    "float16": Format(I16, F32, 2.0**-10),
+    "bfloat16": Format(I16, F32, 2.0**-7, bfloat=True),
     "int8": Format(I8, F32, 0.0),  # codes, which only `encoded` and `decoded` understand
     "uint8": Format(I8, F32, 0.0),
 }
-SIZES = {I8: 1, F16: 2, BF16: 2, F32: 4, F64: 8}  # bytes
+SIZES = {I8: 1, I16: 2, F32: 4, F64: 8}  # bytes
 
 
 class _Exp(NamedTuple):
@@ -88,10 +72,13 @@ def _mangled(t: ir.Type) -> str:
 class Vectors:
     """Emits operations on vectors of `width` elements of `scalar`; width 1 is a plain number."""
 
-    def __init__(self, module: ir.Module, scalar: ir.Type, width: int) -> None:
+    def __init__(
+        self, module: ir.Module, scalar: ir.Type, width: int, *, half: bool = False
+    ) -> None:
         self.module = module
         self.scalar = scalar
         self.width = width
+        self.halves = Halves(self, native=half)
         self.type = self.of(scalar)
         self.mask = self.of(I1)
 
@@ -171,21 +158,19 @@ class Vectors:
     def read(self, b: ir.IRBuilder, p: ir.Value, form: Format, mask: ir.Value | None) -> Any:
         """A vector from memory, as what it is computed in."""
         x = self.load(b, p, form.memory, mask)
-        return x if form.memory == form.scalar else b.fpext(x, self.of(form.scalar))
+        return x if form.memory == form.scalar else self.halves.wide(b, x, form.bfloat)
 
     def write(
         self, b: ir.IRBuilder, x: ir.Value, p: ir.Value, form: Format, mask: ir.Value | None
     ) -> None:
         """A vector to memory, rounded to the nearest, to even where two are as near."""
         if form.memory != form.scalar:
-            x = b.fptrunc(x, self.of(form.memory))
+            x = self.halves.narrow(b, x, form.bfloat)
         self.store(b, x, p, mask)
 
     def nearest(self, b: ir.IRBuilder, x: ir.Value, form: Format) -> ir.Value:
         """x as it comes back from memory of a format."""
-        if form.memory == form.scalar:
-            return x
-        return b.fpext(b.fptrunc(x, self.of(form.memory)), self.of(form.scalar))
+        return x if form.memory == form.scalar else self.halves.nearest(b, x, form.bfloat)
 
     def noise(self, b: ir.IRBuilder, first: ir.Value, key: ir.Value) -> ir.Value:
         """32 random bits in each lane, of its place, the first lane's being `first`, and a key."""
