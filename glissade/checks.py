@@ -64,7 +64,8 @@ _POSITIVE = (lambda x: is_number(x) and 0 < x < math.inf, "a finite number over 
 _SHARE = (lambda x: is_number(x) and 0 <= x <= 1, "a number in [0, 1]")
 _UNIT = (_unit, "a number in [0, 1)")
 _TRUTH = (lambda x: isinstance(x, bool), "True or False")
-_COUNT = (lambda x: isinstance(x, int) and not isinstance(x, bool) and x >= 1, "an integer >= 1")
+# A schedule makes 4.0 of 4.
+_COUNT = (lambda x: is_number(x) and x >= 1 and x == x // 1, "an integer >= 1")
 
 # By name, or by the last word of it: lookahead_k is checked as k.
 ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -121,9 +122,13 @@ def hyperparameter(key: str, value: Any, like: Any) -> None:
     TypeError where it is not even numbers, ValueError where they are out of range.
     """
     value, like = plain(value), plain(like)
-    if isinstance(like, tuple) and not (isinstance(value, tuple) and len(value) == len(like)):
-        raise TypeError(f"{key}={value!r}: allowed is a tuple of {len(like)}, such as {like}")
     test, text = ALLOWED.get(key) or ALLOWED.get(key.rsplit("_", 1)[-1]) or (None, "")
+    if value is None and test is not None and test(None):
+        return  # phi_bounds
+    if isinstance(like, tuple) and not (isinstance(value, tuple) and len(value) == len(like)):
+        raise TypeError(f"{key}={value!r}: it must be a tuple of {len(like)}, such as {like}")
+    if is_number(like) and isinstance(value, tuple):
+        raise TypeError(f"{key}={value!r}: it must be one number, such as {like}")
     if test is None:  # a rule's own: what it is by default it stays
         if isinstance(like, bool):
             test, text = _TRUTH

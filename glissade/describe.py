@@ -8,6 +8,7 @@ neither trace nor plan: they have the formula of their documentation.
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -24,7 +25,8 @@ from .render import Line, Mathematics, conditions, full, mathematics
 from .rule import Rule
 from .trace import trace
 
-LATE = 10_001  # a step by which everything that happens at the start is over
+LATE = 10_000  # steps after which everything that happens at the start is over
+BEGIN = 100  # calls in which it happens
 _LONGEST = 50_000
 
 
@@ -133,8 +135,9 @@ def facts(rule: Rule, ndim: int = 2) -> Facts:
     hyper = full(rule)
     traced = trace(rule, hyper, ndim, names=True)
     program = Program(traced)
-    taken = Counter(program.choose(t, hyper) for t in range(LATE, LATE + _period(hyper)))
-    started = {program.choose(t, hyper) for t in range(1, 100)}
+    late = program.calls(hyper, LATE, program.states)
+    taken = Counter(itertools.islice(late, BEGIN, BEGIN + _period(hyper)))
+    started = set(itertools.islice(program.calls(hyper), BEGIN))
     ever = {*taken, *started}
     paths = tuple(
         Path(when, taken[i] / taken.total(), i in ever, tuple(map(_sweep, plan.passes)))

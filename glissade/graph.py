@@ -73,7 +73,7 @@ class Node:
         self, graph: Graph, op: str, args: tuple[Node, ...], value: Any, kind: Kind, bool_: bool
     ) -> None:
         self.graph = graph
-        self.op = op  # a key of OPS, or: const hyper t p g state machine_eps sum sumsq count all
+        self.op = op  # of OPS, or: const hyper t p g state has machine_eps sum sumsq count all
         self.args = args
         self.value = value  # of a const, hyper or state its value, key or name; else see op
         self.kind = kind

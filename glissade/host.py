@@ -6,7 +6,7 @@ spent in walking graphs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,10 @@ from .simplify import walk
 from .storage import key
 from .trace import Trace
 
-Choose = Callable[[int, Mapping[str, Any]], int]
+# (t, hyperparameters, names of the states that are there) -> the leaf
+Choose = Callable[[int, Mapping[str, Any], Collection[str]], int]
 Numbers = Callable[[int, Mapping[str, Any]], tuple[float, ...]]
+Shared = Callable[[int, Mapping[str, Any], Mapping[int, float]], dict[str, Any]]
 # (t, hyperparameters, totals over all tensors) -> the numbers of a break, and whether to go on
 Late = Callable[[int, Mapping[str, Any], Mapping[int, float]], tuple[tuple[float, ...], bool]]
 
@@ -64,6 +66,8 @@ class _Writer:
             return f"float({str(node.value)!r})" if node.value != node.value else repr(node.value)
         if node.op == "t":
             return "t"
+        if node.op == "has":
+            return f"{node.value!r} in have"
         if node.op == "hyper":
             key, *rest = node.value
             return f"h[{key!r}]" + "".join(f"[{i}]" for i in rest)
@@ -86,8 +90,9 @@ class _Writer:
 
 
 def chooser(trace: Trace) -> Choose:
-    """The function (t, hyperparameters) -> index of the leaf whose conditions hold."""
-    writer = _Writer("t, h")
+    """The function (t, hyperparameters, states that are there) -> index of the leaf whose
+    conditions hold."""
+    writer = _Writer("t, h, have")
 
     def branch(leaves: Sequence[int], at: int, depth: int) -> None:
         first = trace.leaves[leaves[0]]
@@ -113,6 +118,15 @@ def calculator(nodes: Sequence[Node]) -> Numbers:
     writer = _Writer("t, h")
     names = [writer.value(node, 1) for node in nodes]
     writer.write(f"return ({''.join(name + ', ' for name in names)})", 1)
+    return writer.compiled()  # type: ignore[no-any-return]
+
+
+def shared_calculator(nodes: Mapping[str, Node], totals: Sequence[Node]) -> Shared:
+    """The function (t, hyperparameters, totals) -> new values of what the optimizer has once."""
+    ordinals = {node: i for i, node in reversed([*enumerate(totals)])}
+    writer = _Writer("t, h, totals", ordinals)
+    names = {name: writer.value(node, 1) for name, node in nodes.items()}
+    writer.write(f"return dict({', '.join(f'{k}={x}' for k, x in names.items())})", 1)
     return writer.compiled()  # type: ignore[no-any-return]
 
 

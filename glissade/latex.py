@@ -73,6 +73,8 @@ LATEX = Notation(
         "and": Form(r"{} \text{{ and }} {}", 2, (2, 3)),
         "not": Form(r"\text{{not }} {}", 3, (3,)),
         "isfinite": Form(r"{} \text{{ is finite}}", 4, (5,)),
+        "has": Form(r"\text{{there is a }} {}", 4, (5,)),
+        "lacks": Form(r"\text{{there is no }} {} \text{{ yet}}", 4, (5,)),
         "lt": Form("{} < {}", 4, (5, 5)),
         "le": Form(r"{} \leq {}", 4, (5, 5)),
         "gt": Form("{} > {}", 4, (5, 5)),

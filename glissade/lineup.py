@@ -4,8 +4,7 @@ step for as long as nobody changes groups, choices or states."""
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,38 +12,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import checks
 from .backend import eager, select
 from .backend.batch import Batch
 from .backend.engines import engine
 from .backend.member import Member, Moved, compute_dtype, real
-from .backend.together import Part, together
-from .checkpoint import ParamState, States
+from .backend.together import Part, Together
+from .held import held
 from .offload import Offload
-from .program import Program, Programs
+from .program import Programs
+from .settings import Settings, check_alike
+from .states import ParamState, States
 
 Group = dict[str, Any]
-
-
-CHOICES = ("maximize", "capturable", "differentiable", "state_dtype", "stochastic_rounding")
-
-
-@dataclass(slots=True)
-class _Was:
-    """A group as it was: its parameters, and whatever in it may choose the kernel."""
-
-    group: Group
-    params: list[Tensor]
-    names: tuple[str, ...]
-    choose: Callable[[Group], tuple[Any, ...]]
-    choices: tuple[Any, ...]
-
-    @staticmethod
-    def of(group: Group, keys: Sequence[str]) -> _Was:
-        """All that is no plain number (None, words, truths, tuples) may choose."""
-        names = tuple(k for k in keys if not checks.is_number(checks.plain(group[k])))
-        choose = operator.itemgetter(*names)
-        return _Was(group, list(group["params"]), names, choose, choose(group))
 
 
 class LineUp:
@@ -59,14 +38,17 @@ class LineUp:
         offload: Offload | None = None,
     ) -> None:
         self._programs = programs
+        self._rule = programs.rule
         self._backend = backend
         self._groups = groups
+        self._settings = [Settings(programs.rule, g, k) for k, g in enumerate(groups)]
+        check_alike(programs.rule, groups)
+        self._were = [list(group["params"]) for group in groups]
         self._roster: list[Tensor] = [p for group in groups for p in group["params"]]
         # Who takes the steps: the parameters themselves, or copies of them on the cpu.
         self._offload = offload
         self._acting = self._roster if offload is None else [offload.near(p) for p in self._roster]
-        self._group_of = [group for group in groups for _ in group["params"]]
-        self._were = [_Was.of(group, (*programs.rule.hyper, *CHOICES)) for group in groups]
+        self._group_of = [k for k, group in enumerate(groups) for _ in group["params"]]
         # The memory is NumPy's, so that it stays where it is if a step is moved (share_memory_).
         self._counts = counts = np.zeros(len(self._roster), np.int64)
         self._steps = steps = torch.from_numpy(counts)
@@ -79,6 +61,7 @@ class LineUp:
                 dict.__setitem__(state, p, held)
         self._present: list[bool] = []
         self._batches: list[tuple[Batch, list[int]]] = []  # with the places of those present
+        self._idle: list[tuple[Batch, list[int]]] = []
         self._absent: list[Tensor] = []
         self._alone: Batch | None = None  # if it runs all that are present
         self.found_inf: Tensor | None = None
@@ -86,29 +69,25 @@ class LineUp:
         self._state, state.stale = state, False
 
     def stale(self, groups: Sequence[Group], state: Any) -> bool:
-        """Whether groups, their parameters, their choices or a state changed since."""
+        """Whether groups, their parameters, their choices or a state changed since.
+
+        Raises:
+            ValueError, TypeError: a hyperparameter that cannot be.
+        """
         if self._state is not state or state.stale or self._groups is not groups:
             return True
         if self._steps.data_ptr() != self._steps_at or len(groups) != len(self._were):
             return True
-        for group, was in zip(groups, self._were):  # noqa: B905 - speed
+        stale = False
+        for group, was, settings in zip(groups, self._were, self._settings):  # noqa: B905 - speed
             params = group["params"]
-            if group is not was.group or len(params) != len(was.params):
+            if group is not settings.group or len(params) != len(was):
                 return True
-            if (choices := was.choose(group)) != was.choices and not self._alike(was, choices):
+            if not all(map(operator.is_, params, was)):
                 return True
-            if not all(map(operator.is_, params, was.params)):
-                return True
-        return False
-
-    def _alike(self, was: _Was, choices: tuple[Any, ...]) -> bool:
-        """Whether only numbers in tuples (betas) have changed; if so, they are taken over."""
-        if checks.without_numbers(choices) != checks.without_numbers(was.choices):
-            return False
-        changed = {k: x for k, x in zip(was.names, choices, strict=True) if isinstance(x, tuple)}
-        self._programs.rule.check(changed)
-        was.choices = choices
-        return True
+            if settings.changed():
+                stale = True
+        return stale
 
     def scaled(self, found_inf: Tensor | None, scale: Tensor | None) -> None:
         """What torch's GradScaler says of the step that comes, to those who can take it."""
@@ -120,10 +99,12 @@ class LineUp:
 
     def step(self) -> None:
         """One step of every parameter that has a gradient; nothing is changed if this raises."""
-        if self._offload is not None:
-            self._offload.fetch(self._roster, self._check_fetched)
-        self._step()
-        if self._offload is not None:
+        if self._offload is None:
+            self._step()
+            return
+        self._offload.fetch(self._roster, self._check_fetched)
+        with held():
+            self._step()
             self._offload.send(self._roster)
 
     def _step(self) -> None:
@@ -135,49 +116,68 @@ class LineUp:
         if done is None:
             done = self._anew()
         if not done:
-            for group in self._groups:
-                group[self._programs.rule.skips] += 1
+            self._share({self._rule.skips: self._groups[0][self._rule.skips] + 1})
 
     def _anew(self) -> bool:
         """The same, with everything asked anew; False if the rule's guard says: no step."""
         grads: list[Any] = [p.grad for p in self._acting]
         present = [g is not None for g in grads]
+        if self._rule.pending:
+            present = [here or self._pending(i) for i, here in enumerate(present)]
         if present != self._present:
             self._call_up(present)
-        here = [grads[i] for i in self._at]
+        here = [self._gradient(i, grads[i]) for i in self._at]
         try:
             parts = self._parts(here)
         except Moved:  # nothing has been changed yet
             self._call_up(present)
             parts = self._parts(here)
-        done = together(parts)
-        if done:
-            self._counts[self._at] += 1
-            for batch, _ in self._batches:
-                batch.done()
-        for batch, _ in self._batches:
+        steps = Together(parts)
+        if steps.step:
+            idle = Together(self._idle_parts())
+            with held():
+                steps.write()
+                idle.write()
+                for batch, _ in (*self._batches, *self._idle):
+                    batch.done()
+                if self._rule.shared:
+                    self._share(next((x for x in steps.results if x), {}))
+        for batch, _ in (*self._batches, *self._idle):
             batch.let_go()
-        return done
+        return steps.step
+
+    def _share(self, values: Mapping[str, Any]) -> None:
+        """Put what the optimizer has once into every group."""
+        for group in self._groups:
+            group.update(values)
+
+    def _pending(self, i: int) -> bool:
+        """Whether a parameter without a gradient takes part in a step all the same."""
+        state = self._state.get(self._roster[i], {})
+        return any(name in state for name in self._rule.pending)
+
+    def _gradient(self, i: int, grad: Tensor | None) -> Tensor:
+        return torch.zeros_like(self._acting[i]) if grad is None else grad
 
     def put(self, name: str, values: Sequence[Tensor]) -> None:
         """Give every parameter's state `name` a value: an input of the rule."""
         for i, (p, value) in enumerate(zip(self._roster, values, strict=True)):
-            state = self._held(i)
+            state = self._entry(i)
             if name in state:
                 state[name].copy_(real(value))
-            else:
-                dict.__setitem__(state, name, real(value).to(compute_dtype(p.dtype)))
+            else:  # not beside: a kernel may have memory for it already
+                state[name] = real(value).to(compute_dtype(p.dtype), copy=True)
 
     def _step_of(self, i: int, have: Any = None) -> Tensor:
         """What counts a parameter's steps: a place in our array, or where the parameter is, if the
         device counts."""
-        if not self._group_of[i]["capturable"]:
+        if not self._settings[self._group_of[i]].values["capturable"]:
             return self._steps[i]
         new = torch.tensor(self._counts[i], dtype=torch.int64, device=self._roster[i].device)
         same = isinstance(have, Tensor) and (have.dtype, have.device) == (new.dtype, new.device)
         return have if same else new
 
-    def _held(self, i: int) -> dict[str, Any]:
+    def _entry(self, i: int) -> dict[str, Any]:
         """The state of a parameter, made if there is none."""
         p, state = self._roster[i], self._state
         if p not in state:
@@ -190,51 +190,83 @@ class LineUp:
         for k, member in self._eager:
             member.stay()
             self._check_gradient(k, grads[k])
-        parts: list[Part] = []
+        # These first: what they compute may fail, and nothing has been written then.
+        parts = [eager.advance(m, self._rule, grads[k], self._counts) for k, m in self._eager]
         for batch, where in self._batches:
             check = partial(self._check_native, where)
             parts += batch.parts([grads[k] for k in where], check)
-        rule = self._programs.rule
-        return [*parts, *(eager.advance(rule, member, grads[k]) for k, member in self._eager)]
+        return parts
 
     def _call_up(self, present: list[bool]) -> None:
         """Prepare a step for the parameters that have a gradient: nothing is changed by it."""
         self._at = [i for i, here in enumerate(present) if here]
-        programs: dict[tuple[int, torch.Size], Program] = {}
-        members, where = [], []
-        rule = self._programs.rule
-        for i in self._at:
-            p, group = self._acting[i], self._group_of[i]
-            held = self._held(i)
-            shape = real(p.detach()).shape
-            key = (id(group), shape)
-            if key not in programs and not rule.matrix:
-                programs[key] = self._programs.of(group, shape)
-            member = Member(p, group, held, int(self._counts[i]), programs.get(key))
-            for name in member.program.states if member.program else ():
-                if name in member.state:
-                    member.fit(name)
-            members.append(member)
-            eager_only = rule.matrix or bool(group["differentiable"])
-            where.append(select.choose(p, self._backend, eager_only, partial(self.describe, i)))
-        self._eager = [(k, m) for k, m in enumerate(members) if where[k] == "eager"]
-        self._batches = []
-        for name in sorted({*where} - {"eager"}):
-            here = [k for k, chosen in enumerate(where) if chosen == name]
-            self._batches.append((Batch(engine(name), [members[k] for k in here]), here))
+        members = [self._member(i) for i in self._at]
+        self._batches, self._eager = self._sorted(members)
         self._absent = [p for p, here in zip(self._acting, present, strict=True) if not here]
+        idle = [i for i, here in enumerate(present) if not here and self._idles(i)]
+        self._idle, self._idle_eager = self._sorted([self._member(i, idle=True) for i in idle])
         only = len(self._batches) == 1 and not self._eager
+        only = only and not (self._idle or self._idle_eager or self._rule.pending)
         self._alone = self._batches[0][0] if only else None
         self._present = present
         self.scaled(self.found_inf, self._scale)
+
+    def _member(self, i: int, *, idle: bool = False) -> Member:
+        """A parameter that is to take part in a step, with its states as kernels need them."""
+        p, settings = self._acting[i], self._settings[self._group_of[i]]
+        shape, program = real(p.detach()).shape, None
+        if not self._rule.matrix:
+            program = self._programs.of(settings.values, shape, idle=idle)
+        step = None if self._roster[i] in self._state else self._step_of(i)
+        member = Member(
+            p, settings, program, index=i, key=self._roster[i], states=self._state, step=step
+        )
+        for name in program.states if program else ():
+            if name in member.state:
+                member.fit(name)
+        return member
+
+    def _sorted(
+        self, members: list[Member]
+    ) -> tuple[list[tuple[Batch, list[int]]], list[tuple[int, Member]]]:
+        """Members by who runs them: a batch for each compiling backend, and the rest."""
+        where = []
+        for member in members:
+            eager_only = self._rule.matrix or bool(member.settings.values["differentiable"])
+            about = partial(self.describe, member.index)
+            where.append(select.choose(member.param, self._backend, eager_only, about))
+        batches = []
+        for name in sorted({*where} - {"eager"}):
+            here = [k for k, chosen in enumerate(where) if chosen == name]
+            some = [members[k] for k in here]
+            batches.append((Batch(engine(name), some, self._counts), here))
+        return batches, [(k, m) for k, m in enumerate(members) if where[k] == "eager"]
+
+    # Parameters without a gradient, in a step that others take
+
+    def _idles(self, i: int) -> bool:
+        """Whether the rule does something to a parameter without a gradient."""
+        state = self._state.get(self._roster[i], {})
+        watched = self._rule.watched
+        if self._settings[self._group_of[i]].values["capturable"]:
+            return False  # a graph that has been captured cannot be asked who has a gradient
+        return bool(watched) and all(name in state for name in watched)
+
+    def _idle_parts(self) -> list[Part]:
+        counts = self._counts
+        parts = [eager.advance(m, self._rule, None, counts) for _, m in self._idle_eager]
+        for batch, _ in self._idle:
+            unread = [p.detach() for p in batch.params]  # in the place of gradients
+            parts += batch.parts(unread, lambda i, g: None)
+        return parts
 
     # Gradients that cannot be
 
     def describe(self, i: int) -> str:
         """A parameter as errors name it."""
-        group = self._group_of[i]
+        number = self._group_of[i]
+        group = self._groups[number]
         place = next(k for k, p in enumerate(group["params"]) if p is self._roster[i])
-        number = next(k for k, g in enumerate(self._groups) if g is group)
         names = group.get("param_names")
         name = f" ({names[place]!r})" if names else ""
         return f"parameter {place} of group {number}{name}, shape {tuple(self._roster[i].shape)}"

@@ -291,6 +291,8 @@ TEXT = Notation(
         "and": Form("{} and {}", 2, (2, 3)),
         "not": Form("not {}", 3, (3,)),
         "isfinite": Form("{} is finite", 4, (5,)),
+        "has": Form("there is a {}", 4, (5,)),
+        "lacks": Form("there is no {} yet", 4, (5,)),
         "lt": Form("{} < {}", 4, (5, 5)),
         "le": Form("{} ≤ {}", 4, (5, 5)),
         "gt": Form("{} > {}", 4, (5, 5)),

@@ -17,10 +17,12 @@ from .admission import admit, still_fit, warn_if_idle
 from .backend import select
 from .backend.member import real
 from .base import Base
-from .checkpoint import States, prepared, restored
+from .checkpoint import ENTRY, VERSION, prepared, restored
 from .lineup import LineUp
 from .program import Programs
 from .rule import Rule
+from .settings import OTHERS, check_alike, check_flags
+from .states import States
 
 
 class Optimizer(Base):
@@ -134,7 +136,9 @@ class Optimizer(Base):
         given = group.get("params", [])
         group["params"] = [given] if isinstance(given, Tensor) else list(given)
         params = [p[1] if isinstance(p, tuple) else p for p in group["params"]]
-        self._check_hyper(group)
+        flags = {key: group.get(key, self.defaults[key]) for key in OTHERS[:-1]}
+        self.rule.check({k: v for k, v in group.items() if k in (*self.rule.hyper, "base_lr")})
+        check_flags(flags)
         for key in set(group) - {*self.defaults, "params", "param_names", "base_lr"}:
             hint = checks.nearest(key, self.defaults)
             if hint:  # other keys are the user's own notes on the group
@@ -152,7 +156,15 @@ class Optimizer(Base):
         group = self.param_groups[-1]
         group.setdefault("base_lr", checks.plain(group["lr"]))
         group["state_dtype"] = copy.copy(group["state_dtype"])
+        for key in self.rule.shared:  # the optimizer has it once
+            group[key] = self.param_groups[0][key]
         try:
+            check_alike(self.rule, self.param_groups)
+            if group["capturable"] and set(self.rule.shared) - {self.rule.skips}:
+                raise ValueError(
+                    f"capturable=True, but {self.rule.name} counts on the host, for all parameters "
+                    "at once: leave capturable out"
+                )
             for shape in {real(p.detach()).shape for p in params if not self.rule.matrix}:
                 program = self._programs.of(group, shape)
                 if group["capturable"] and program.totals:
@@ -164,15 +176,6 @@ class Optimizer(Base):
             self.param_groups.pop()
             raise
         self._line = None
-
-    def _check_hyper(self, group: Mapping[str, Any]) -> None:
-        """Raise if a hyperparameter has a value that cannot be."""
-        known = (*self.rule.hyper, "base_lr")
-        self.rule.check({k: v for k, v in group.items() if k in known})
-        for key in ("maximize", "capturable", "differentiable", "stochastic_rounding"):
-            checks.hyperparameter(key, group.get(key, self.defaults[key]), False)
-        seed = group.get("rounding_seed", self.defaults["rounding_seed"])
-        checks.hyperparameter("rounding_seed", seed, 0)
 
     # Stepping
 
@@ -202,7 +205,6 @@ class Optimizer(Base):
 
     def _line_up(self) -> LineUp:
         for number, group in enumerate(self.param_groups):
-            self._check_hyper(group)
             where = f"of group {number}"
             still_fit(group["params"], self.rule, group, self.backend, self.offload, where)
         if not isinstance(self.state, States):
@@ -308,7 +310,7 @@ class Optimizer(Base):
         self._refuse_swapped("state_dict()")
         out = super().state_dict()
         out["state"] = {k: dict(v) for k, v in out["state"].items()}
-        out["glissade"] = {"version": 1, "rule": self.rule.name}
+        out[ENTRY] = {"version": VERSION, "rule": self.rule.name}
         return out
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -318,11 +320,15 @@ class Optimizer(Base):
         copied, in the dtype they are kept in here.
 
         Raises:
-            ValueError: another rule's state, groups, names or shapes that do not fit; nothing is
-                changed.
+            ValueError, TypeError: another rule's state, groups, names, shapes or values that do not
+                fit, by name; nothing is changed.
         """
         self._refuse_swapped("load_state_dict()")
-        ready = prepared(state_dict, self.param_groups, self.rule)
+        ready = prepared(state_dict, self.param_groups, self._programs)
+        for number, group in enumerate(ready["param_groups"]):
+            params = self.param_groups[number]["params"]
+            where = f"of group {number}"
+            still_fit(params, self.rule, group, self.backend, self.offload, where)
         super().load_state_dict(ready)
         self.state = States(self.state)
         ids = [i for group in ready["param_groups"] for i in group["params"]]

@@ -89,11 +89,24 @@ class Plan:
     flat: bool  # no row, column or slice matters: memory order is all there is
     slices_as_rows: bool
     storage: Mapping[str, str] = field(default_factory=dict)  # of states not as they are computed
+    shared: Mapping[str, Node] = field(default_factory=dict)  # new values of what is there once
 
     @property
     def states(self) -> tuple[str, ...]:
         """The states that are read or written."""
         return tuple(self.kinds)
+
+    @property
+    def quiet(self) -> int:
+        """How many breaks come before anything is written that is there after the step."""
+        first = next((k for k, x in enumerate(self.passes) if x.writes), len(self.passes))
+        return sum(cut.after[0] <= first for cut in self.breaks)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it writes nothing."""
+        stores = any(finish.stores for finish in self.finishes)
+        return not stores and not any(x.writes for x in self.passes)
 
     @property
     def arrays(self) -> tuple[str, ...]:
@@ -122,17 +135,23 @@ def plan(leaf: Leaf, kinds: Mapping[str, Kind], storage: Mapping[str, str] | Non
     """Cut the graph of a leaf into passes; `kinds` are those of the trace's states, `storage` says
     which of them lie in memory as what."""
     roots = [leaf.param, *leaf.state.values()]
-    late = [*leaf.totals, *([] if leaf.guard is None else [leaf.guard])]
+    guards = [] if leaf.guard is None else [leaf.guard]
+    late = [*leaf.totals, *guards, *leaf.shared.values()]
     # A state may be finer than what this leaf gives it: another leaf has rows for it, say.
     slices = only_slices([*roots, *late]) and {kinds[k] for k in leaf.state} <= SLICED
     param, *news = simplify([*roots, *late], slices_as_rows=slices)
     state = dict(zip(leaf.state, news, strict=False))
     late = news[len(state) :]
-    totals, guard = late[: len(leaf.totals)], late[len(leaf.totals) :]
+    totals, late = late[: len(leaf.totals)], late[len(leaf.totals) :]
+    guard, values = late[: len(guards)], late[len(guards) :]
     if slices:
         kinds = {name: Kind.ROW if k is Kind.SLICE else k for name, k in kinds.items()}
     made = _Planner(param, state, kinds, slices, totals, guard[0] if guard else None).plan()
-    return replace(made, storage={k: v for k, v in (storage or {}).items() if k in made.kinds})
+    return replace(
+        made,
+        storage={k: v for k, v in (storage or {}).items() if k in made.kinds},
+        shared=dict(zip(leaf.shared, values, strict=True)),
+    )
 
 
 class _Planner:
@@ -162,7 +181,9 @@ class _Planner:
             walk([param, *self.wide.values(), *self.small.values(), *totals, *guards])
         )
         self.depth = self._depths()
-        self.first = 0 if guard is None else self.depth[guard]  # before it nothing may change
+        # Nothing may change before the last total is known that this step goes by.
+        outputs = [*guards, param, *self.wide.values(), *self.small.values()]
+        self.first = max((self.depth[n] for n in walk(outputs) if n.op == "all"), default=0)
         self.last = max(self.depth[n] for n in (param, *self.wide.values()))
         self.last = max([self.last, self.first, *(self.depth[n] - 1 for n in self._sums())])
 

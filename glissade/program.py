@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from .blocks import BLOCK, CODES, SMALL
 from .checks import plain
 from .graph import Kind
-from .host import Choose, Late, Numbers, calculator, chooser, late_calculator
+from .host import (
+    Choose,
+    Late,
+    Numbers,
+    Shared,
+    calculator,
+    chooser,
+    late_calculator,
+    shared_calculator,
+)
 from .plan import Plan, plan
 from .rule import Rule
 from .simplify import walk
@@ -28,11 +37,33 @@ class Program:
         self.storage = storage or {}  # the states that are kept in fewer bits, and in what
         self.rounds = bool(storage) or random  # whether the rule's own function is not all there is
         self.leaves = tuple(rounded(leaf, self.storage, random) for leaf in traced.leaves)
-        self.choose: Choose = chooser(traced)
+        self._choose: Choose = chooser(traced)
         self.kernels: dict[Any, Any] = {}  # what a backend has compiled, by its own keys
         self.plans: tuple[Plan, ...] = tuple(
             plan(x, traced.states, self.storage) for x in self.leaves
         )
+
+    def choose(self, t: int, hyper: Mapping[str, Any], have: Collection[str] | None = None) -> int:
+        """Return the leaf of step `t` of a parameter that has some states; by default those of a
+        run that began at step 1."""
+        if have is None:
+            have = self.states if t > 1 else ()
+        return self._choose(t, hyper, have)
+
+    def calls(
+        self, hyper: Mapping[str, Any], t: int = 0, have: Collection[str] = ()
+    ) -> Iterator[int]:
+        """The leaves of one call after the other, from where `t` steps have been taken; totals
+        over all tensors count as 0."""
+        hyper, held = dict(hyper), set(have)
+        while True:
+            at = self._choose(t + 1, hyper, held)
+            leaf = self.trace.leaves[at]
+            yield at
+            totals = dict.fromkeys(range(len(leaf.totals)), 0.0)
+            hyper |= self.shared[at](t + 1, hyper, totals)
+            held = (held | leaf.state.keys()) - leaf.drops
+            t += leaf.counts
 
     @property
     def states(self) -> Mapping[str, Kind]:
@@ -55,6 +86,26 @@ class Program:
         return tuple(tuple(late_calculator(cut, p.totals) for cut in p.breaks) for p in self.plans)
 
     @functools.cached_property
+    def cleared(self) -> frozenset[str]:
+        """The states that are read as zeros after they have been dropped."""
+        dropped = frozenset(name for leaf in self.leaves for name in leaf.drops)
+        absent = {
+            node.value
+            for leaf in self.leaves
+            for node in walk([leaf.param, *leaf.state.values()])
+            if node.op == "state"
+            and not any(
+                answer and x.op == "has" and x.value == node.value for x, answer in leaf.path
+            )
+        }
+        return dropped & absent
+
+    @functools.cached_property
+    def shared(self) -> tuple[Shared, ...]:
+        """For each leaf the function that computes what the optimizer has once."""
+        return tuple(shared_calculator(p.shared, p.totals) for p in self.plans)
+
+    @functools.cached_property
     def flat(self) -> bool:
         """Whether only elements and whole tensors matter, so that any dense order of memory will
         do for all of a parameter, its gradient and its state."""
@@ -69,6 +120,7 @@ class Program:
         """Whether any leaf or condition depends on the hyperparameter `key`."""
         for leaf in self.trace.leaves:
             roots = [leaf.param, *leaf.state.values(), *(c for c, _ in leaf.path)]
+            roots += leaf.shared.values()
             if any(n.op == "hyper" and n.value[0] == key for n in walk(roots)):
                 return True
         return False
@@ -81,24 +133,26 @@ class Programs:
         self.rule = rule
         self._made: dict[Any, Program] = {}
 
-    def of(self, hyper: Mapping[str, Any], shape: Sequence[int]) -> Program:
+    def of(self, hyper: Mapping[str, Any], shape: Sequence[int], *, idle: bool = False) -> Program:
         """The program for a group's hyperparameters and parameters of a shape: 8 bits are for
         large ones, and where rows or columns matter for those whose rows are whole blocks. See
         `get`."""
-        program = self.get(hyper, len(shape), codes=math.prod(shape) >= SMALL)
+        program = self.get(hyper, len(shape), codes=math.prod(shape) >= SMALL, idle=idle)
         if program.codes and not program.flat and shape[-1] % BLOCK:
-            return self.get(hyper, len(shape), codes=False)
+            return self.get(hyper, len(shape), codes=False, idle=idle)
         return program
 
-    def get(self, hyper: Mapping[str, Any], ndim: int, *, codes: bool = True) -> Program:
+    def get(
+        self, hyper: Mapping[str, Any], ndim: int, *, codes: bool = True, idle: bool = False
+    ) -> Program:
         """The program for a group's hyperparameters and parameters of a rank; without `codes` no
-        state is in 8 bits.
+        state is in 8 bits; with `idle` it is for those without a gradient.
 
         Raises:
             RuleError: the rule cannot be traced.
             ValueError: base_lr is 0 where the rule divides by it.
         """
-        program = self._program(hyper, ndim, codes)
+        program = self._program(hyper, ndim, codes, idle)
         if plain(hyper["base_lr"]) == 0 and program.reads("base_lr"):
             raise ValueError(
                 f"{self.rule.name}: lr=0 when the group was made, but the rule divides by that "
@@ -106,14 +160,14 @@ class Programs:
             )
         return program
 
-    def _program(self, hyper: Mapping[str, Any], ndim: int, codes: bool) -> Program:
+    def _program(self, hyper: Mapping[str, Any], ndim: int, codes: bool, idle: bool) -> Program:
         shape = structure({k: hyper[k] for k in (*self.rule.hyper, "base_lr", "maximize")})
         low, random = asked(hyper.get("state_dtype")), bool(hyper.get("stochastic_rounding"))
-        choice = (shape, low, random, codes or not in_codes(low))
+        choice = (shape, low, random, codes or not in_codes(low), idle)
         for key in ((choice, None), (choice, ndim)):
             if key in self._made:
                 return self._made[key]
-        traced = trace(self.rule, {key: hyper[key] for key, _ in shape}, ndim)
+        traced = trace(self.rule, {key: hyper[key] for key, _ in shape}, ndim, idle=idle)
         rule = self.rule
         storage = of_states(low, traced.states, rule, traced.leaves)
         if not codes:

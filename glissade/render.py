@@ -19,7 +19,7 @@ from .simplify import walk
 from .statements import Assign, Names, Writer, roots
 from .trace import Leaf, Trace, trace
 
-OPPOSITE = {"eq": "ne", "ne": "eq", "lt": "ge", "ge": "lt", "gt": "le", "le": "gt"}
+OPPOSITE = {"has": "lacks", "eq": "ne", "ne": "eq", "lt": "ge", "ge": "lt", "gt": "le", "le": "gt"}
 
 
 @dataclass(frozen=True)

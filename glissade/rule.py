@@ -25,8 +25,9 @@ from .graph import Kind, Node, RuleError, reduced_dims
 from .ops import OPS, Asked, working
 
 __all__ = [
-    "Rule", "RuleError", "State", "clip", "exp", "isfinite", "log", "machine_eps", "maximum",
-    "mean", "minimum", "norm", "rms", "sign", "sqrt", "stored", "total", "where", "wrapper",
+    "NoStep", "Rule", "RuleError", "State", "clip", "exp", "isfinite", "log", "machine_eps",
+    "maximum", "mean", "minimum", "norm", "rms", "sign", "sqrt", "stored", "total", "where",
+    "wrapper",
 ]  # fmt: skip
 
 Wrapper = TypeVar("Wrapper", bound=Callable[..., "Rule"])
@@ -63,13 +64,33 @@ class State(Mapping[str, Value]):
         return State(**{**self._values, **other})
 
 
-class ZeroState(State):
-    """The state as a matrix rule sees it: what it has not written is 0."""
+class HeldState(State):
+    """The state as a rule sees it that is called on tensors: what it has not written yet reads as
+    zeros, and is not ``in`` it."""
 
-    __slots__ = ()
+    __slots__ = ("_zeros",)
+
+    def __init__(self, values: Mapping[str, Value], zeros: Callable[[str], Value]) -> None:
+        super().__init__(**values)
+        object.__setattr__(self, "_zeros", zeros)
 
     def __getattr__(self, name: str) -> Value:
-        return self._values.get(name, 0.0)
+        return self._values[name] if name in self._values else self._zeros(name)
+
+    def __or__(self, other: Mapping[str, Value]) -> State:
+        return HeldState({**self._values, **other}, self._zeros)
+
+
+class NoStep(Exception):
+    """Raised by a rule that takes no step now, with the states that it keeps all the same.
+
+    The parameter does not move, the step is not counted, and no wrapper around the rule acts:
+    ``raise NoStep(State(total=s.total + g))``.
+    """
+
+    def __init__(self, state: State) -> None:
+        super().__init__(state)
+        self.state = state
 
 
 class Hyper:
@@ -217,6 +238,7 @@ def stored(x: Value) -> Value:
 Update = Callable[[Any, Any, Any, Any, Any], tuple[Value, State]]
 Before = Callable[[Any, Any, Any, Any], Value]
 Guard = Callable[[Any, Any, Any, Any], Value]
+Idle = Callable[[Any, Any, Any, Any], State]
 After = Callable[[Any, Any, Any, Any], tuple[Value, State]]
 
 
@@ -236,12 +258,27 @@ class Rule:
     there is a step at all: a condition on totals over all tensors, ``guard(p, g, t, h)``. Where it
     does not hold nothing is changed or counted, but the hyperparameter `skips` of every group.
 
-    `inputs` are states per element that somebody else writes (Sophia's curvature), each with the
-    hyperparameter that says every how many steps it is due.
+    ``"m" in s`` says whether a state has been written, for this parameter: what starts from the
+    parameter or from its first gradient is made where it is absent, not where ``t == 1``, which a
+    run that goes on from another optimizer's checkpoint never meets. A state that is returned as
+    None is dropped. A call that takes no step raises `NoStep`.
+
+    `shared` are numbers that the optimizer has once, such as a place in a window, with what they
+    start from. They live in every group under their names, are read as hyperparameters, and a rule
+    returns their new values in its State: hyperparameters, `t` and totals over all tensors may go
+    into them. `alike` names hyperparameters that all groups must have in common. A parameter that
+    keeps one of the `pending` states takes part in a step although it has no gradient, as if that
+    were 0. ``idle(p, s, t, h) -> State`` is what happens, in a step that others take, to a
+    parameter without a gradient that keeps all of the `watched` states; `real` says of a call
+    whether it takes steps at all.
+
+    `inputs` are states per element that the training loop writes (Sophia's curvature), each with
+    the hyperparameter that says every how many steps it is due.
 
     A `matrix` rule does products, roots or sorting with torch's own functions: it is called on
     tensors alone (the eager backend), may keep states of any shape and dtype, and a state that it
-    has not written reads as 0. `refuse` says in words why it cannot take a parameter, if so.
+    has not written reads as 0. `refuse` says in words why it cannot take a parameter, if so;
+    `shapes` gives the shapes of its states, for the shape of a parameter and its group.
 
     `keeps` says of states, by their names, what they are kept in whatever `state_dtype` says:
     "float32" or "bfloat16". No wrapper may move the parameter after one that is `outermost`.
@@ -270,6 +307,13 @@ class Rule:
     refuse: Callable[[torch.Tensor, Mapping[str, Any]], str] | None = None
     outermost: bool = False
     keeps: Mapping[str, str] = field(default_factory=dict)
+    shared: Mapping[str, float] = field(default_factory=dict)
+    alike: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()
+    idle: Idle | None = None
+    watched: tuple[str, ...] = ()
+    real: Callable[[Any], Value] | None = None
+    shapes: Callable[[torch.Size, Mapping[str, Any]], Mapping[str, tuple[int, ...]]] | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.update):
@@ -277,6 +321,7 @@ class Rule:
         hyper = dict(self.hyper)
         if "lr" not in hyper:
             raise RuleError(f"hyper has {sorted(hyper)} but no 'lr', which every rule needs")
+        hyper = {**hyper, **{k: hyper.get(k, v) for k, v in self.shared.items()}}
         object.__setattr__(self, "hyper", hyper)
         name = self.name or getattr(self.update, "__name__", "rule").strip("_")
         object.__setattr__(self, "name", name)

@@ -64,7 +64,13 @@ def roots(leaves: Sequence[Leaf]) -> list[Node]:
     return [
         node
         for leaf in leaves
-        for node in (leaf.step, leaf.param, *leaf.state.values(), *(c for c, _ in leaf.path))
+        for node in (
+            leaf.step,
+            leaf.param,
+            *leaf.state.values(),
+            *leaf.shared.values(),
+            *(c for c, _ in leaf.path),
+        )
     ]
 
 
@@ -94,6 +100,21 @@ class Writer:
     def statements(self) -> list[Assign]:
         """The leaf as assignments."""
         leaf = self.leaf
+        if leaf.counts:
+            self._step(leaf)
+        else:  # only states change
+            self.moved = leaf.step
+            self._begin(leaf.state, leaf.names)
+        for k in list(self.late):
+            self._assign_late(k)
+        for key, node in leaf.shared.items():
+            if (key,) in self.names.hyper:
+                self._assign(self.names.hyper[(key,)], node)
+        if leaf.counts:
+            self._last()
+        return self.out
+
+    def _step(self, leaf: Leaf) -> None:
         self.moved = leaf.step.graph.apply("sub", self.before["p"], leaf.step)
         after = _users(self.moved, leaf)
         updated = {k: n for k, n in leaf.updated.items() if id(n) in self.live}
@@ -113,10 +134,6 @@ class Writer:
         read = set(walk([leaf.param]))
         if any(self.now[k] in read for k in self.late) and not after & {*self.late.values()}:
             self._last()  # it reads a state that is about to change
-        for k in list(self.late):
-            self._assign_late(k)
-        self._last()
-        return self.out
 
     def _last(self) -> None:
         if self.now["p"] is not self.leaf.param:
@@ -201,6 +218,8 @@ class Writer:
         """The value in terms of what has a name now; `target` is the name it is about to get."""
         if node.op == "const":
             return Expr("number", value=node.value)
+        if node.op == "has":
+            return Expr("has", (notation.name(self.names.states.get(node.value, node.value)),))
         names = [name for name, x in self.now.items() if x is node]
         if names:
             return notation.name(*names)

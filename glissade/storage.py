@@ -139,7 +139,9 @@ def rounded(leaf: Leaf, storage: Mapping[str, str], parameter: bool) -> Leaf:
             low.setdefault(id(node), (storage[name], number))
     guards = [] if leaf.guard is None else [leaf.guard]
     done: dict[int, Node] = {}
-    for node in walk([leaf.step, leaf.param, *leaf.state.values(), *leaf.totals, *guards]):
+    shared = leaf.shared.values()
+    roots = [leaf.step, leaf.param, *leaf.state.values(), *leaf.totals, *guards, *shared]
+    for node in walk(roots):
         args = tuple(done[id(a)] for a in node.args)
         graph = node.graph
         new = graph.node(node.op, args, node.value, node.kind, node.bool_) if args else node
@@ -161,6 +163,7 @@ def rounded(leaf: Leaf, storage: Mapping[str, str], parameter: bool) -> Leaf:
         state=state,
         totals=tuple(done[id(node)] for node in leaf.totals),
         guard=None if leaf.guard is None else done[id(leaf.guard)],
+        shared={name: done[id(node)] for name, node in leaf.shared.items()},
     )
 
 

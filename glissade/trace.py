@@ -18,7 +18,7 @@ from typing import Any
 
 from .checks import is_number, plain
 from .graph import Graph, Kind, Node, RuleError
-from .rule import Hyper, Rule, State, decayed
+from .rule import Hyper, NoStep, Rule, State, decayed
 
 MAX_LEAVES = 64
 T, P, G = "t", "p", "g"
@@ -50,6 +50,9 @@ class Leaf:
     reads: frozenset[str] = frozenset()  # the states that the rule looks at, used or not
     totals: tuple[Node, ...] = ()  # over all tensors, in the order in which the rule asks for them
     guard: Node | None = None  # whether there is a step at all
+    counts: bool = True  # whether it is a step, and not a call that only keeps states
+    drops: frozenset[str] = frozenset()  # the states that are no longer kept after it
+    shared: Mapping[str, Node] = field(default_factory=dict)  # what the optimizer has once
     # Where names were asked for: what the rule's source calls which values, in its order, and the
     # states as the update returned them, before `after`.
     names: tuple[tuple[Node, str], ...] = ()
@@ -66,8 +69,11 @@ class Trace:
     rank_matters: bool
 
 
-def trace(rule: Rule, hyper: Mapping[str, Any], ndim: int, *, names: bool = False) -> Trace:
-    """Trace `rule` for a parameter of rank `ndim`; with `names`, note the source's local names.
+def trace(
+    rule: Rule, hyper: Mapping[str, Any], ndim: int, *, names: bool = False, idle: bool = False
+) -> Trace:
+    """Trace `rule` for a parameter of rank `ndim`; with `names`, note the source's local names;
+    with `idle`, what it does to parameters without a gradient.
 
     `hyper` must hold every hyperparameter that the rule reads, `base_lr` and `maximize` included.
     Raises RuleError where the rule does what a rule may not do.
@@ -75,7 +81,7 @@ def trace(rule: Rule, hyper: Mapping[str, Any], ndim: int, *, names: bool = Fals
     kinds: dict[str, Kind] = dict.fromkeys(rule.inputs, Kind.ELEMENT)
     while True:
         graph = Graph(ndim)
-        leaves = _leaves(rule, structure(hyper), graph, kinds, names)
+        leaves = _leaves(rule, structure(hyper), graph, kinds, names, idle)
         grown = dict(kinds)
         for leaf in leaves:
             for name, node in leaf.state.items():
@@ -93,6 +99,7 @@ def _leaves(
     graph: Graph,
     kinds: Mapping[str, Kind],
     names: bool,
+    idle: bool,
 ) -> tuple[Leaf, ...]:
     leaves: list[Leaf] = []
     prefix: tuple[bool, ...] | None = ()
@@ -102,7 +109,10 @@ def _leaves(
         if len(leaves) >= MAX_LEAVES:
             raise RuleError(f"{rule.name}: more than {MAX_LEAVES} paths through host conditions")
         graph.start(prefix)
-        leaves.append(_run(rule, shape, graph, kinds, read, returned, names))
+        run = _Run(rule, shape, graph, kinds, names)
+        leaves.append(run.idle() if idle else run.step())
+        read |= run.read
+        returned |= run.returned
         answers = [answer for _, answer in graph.path]
         while answers and not answers[-1]:
             answers.pop()
@@ -119,11 +129,12 @@ def _leaves(
 class _States(State):
     """The state as symbols; a name that is read for the first time comes into being here."""
 
-    __slots__ = ("_make", "_read")
+    __slots__ = ("_has", "_make", "_read")
 
     def __init__(self, graph: Graph, kinds: Mapping[str, Kind], read: set[str]) -> None:
         super().__init__()
         object.__setattr__(self, "_read", read)
+        object.__setattr__(self, "_has", lambda name: graph.node("has", value=name, bool_=True))
         object.__setattr__(
             self,
             "_make",
@@ -138,6 +149,9 @@ class _States(State):
 
     def __getitem__(self, name: str) -> Any:
         return getattr(self, name)
+
+    def __contains__(self, name: object) -> bool:
+        return bool(self._has(name))
 
 
 class _After(_States):
@@ -154,45 +168,90 @@ class _After(_States):
     def __getattr__(self, name: str) -> Any:
         return self._new[name] if name in self._new else super().__getattr__(name)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._new or super().__contains__(name)
 
-def _run(
-    rule: Rule,
-    shape: tuple[tuple[str, Any], ...],
-    graph: Graph,
-    kinds: Mapping[str, Kind],
-    read: set[str],
-    returned: set[str],
-    names: bool,
-) -> Leaf:
-    p = graph.node("p", value=P, kind=Kind.ELEMENT)
-    g = graph.node("g", value=G, kind=Kind.ELEMENT)
-    t = graph.node("t", value=T)
-    h = Hyper({key: _symbol(graph, (key,), what) for key, what in shape})
-    grad = -g if getattr(h, "maximize", False) is True else g
-    local = _Locals() if names else None
-    own: set[str] = set()
-    with local or contextlib.nullcontext():
-        guard = None if rule.guard is None else _condition(rule, rule.guard(p, g, t, h))
-        out = decayed(rule, p, grad, _States(graph, kinds, own), t, h)
-        step, new = _pair(rule, "update", out, "step")
-        step = graph.lift(step)
-        updated = state = _new_state(rule, graph, new)
-        moved = p - step
-        if rule.after is not None:
-            out = rule.after(moved, _After(graph, kinds, own, state), t, h)
-            moved, more = _pair(rule, "after", out, "p")
-            moved = graph.lift(moved)
-            state = state | _new_state(rule, graph, more)
-    for what, node in (("step", step), ("parameter", moved)):
-        if node.bool_:
-            raise RuleError(f"{rule.name}: the {what} that the rule returns is a truth value")
-    unchanged = [k for k, node in state.items() if node.op == "state" and node.value == k]
-    state = {k: node for k, node in state.items() if k not in unchanged}
-    read |= own
-    returned |= state.keys() | set(unchanged)
-    totals = tuple(graph.totals)
-    leaf = Leaf(tuple(graph.path), step, moved, state, frozenset(own), totals, guard)
-    return replace(leaf, names=local.noted, updated=updated) if local else leaf
+
+class _Run:
+    """One call of a rule on symbols."""
+
+    def __init__(
+        self,
+        rule: Rule,
+        shape: tuple[tuple[str, Any], ...],
+        graph: Graph,
+        kinds: Mapping[str, Kind],
+        names: bool,
+    ) -> None:
+        self.rule, self.graph, self.kinds = rule, graph, kinds
+        self.p = graph.node("p", value=P, kind=Kind.ELEMENT)
+        self.t = graph.node("t", value=T)
+        self.h = Hyper({key: _symbol(graph, (key,), what) for key, what in shape})
+        self.local = _Locals() if names else None
+        self.read: set[str] = set()
+        self.returned: set[str] = set()
+
+    def step(self) -> Leaf:
+        """The leaf of a parameter with a gradient."""
+        rule, graph, p, t, h = self.rule, self.graph, self.p, self.t, self.h
+        g = graph.node("g", value=G, kind=Kind.ELEMENT)
+        grad = -g if getattr(h, "maximize", False) is True else g
+        states = _States(graph, self.kinds, self.read)
+        with self.local or contextlib.nullcontext():
+            guard = None if rule.guard is None else _condition(rule, rule.guard(p, g, t, h))
+            try:
+                step, new = _pair(rule, "update", decayed(rule, p, grad, states, t, h), "step")
+            except NoStep as waits:
+                return self.leaf(graph.lift(0.0), p, _new_state(rule, graph, waits.state), guard)
+            step = graph.lift(step)
+            state = updated = _new_state(rule, graph, new)
+            moved = p - step
+            if rule.after is not None:
+                after = _After(graph, self.kinds, self.read, state.nodes)
+                moved, more = _pair(rule, "after", rule.after(moved, after, t, h), "p")
+                moved = graph.lift(moved)
+                state = state | _new_state(rule, graph, more)
+        for what, node in (("step", step), ("parameter", moved)):
+            if node.bool_:
+                raise RuleError(f"{rule.name}: the {what} that the rule returns is a truth value")
+        return self.leaf(step, moved, state, guard, counts=True, updated=updated.nodes)
+
+    def idle(self) -> Leaf:
+        """The leaf of a parameter without a gradient, in a step that others take."""
+        rule, h, new = self.rule, self.h, State()
+        if rule.idle is not None and (rule.real is None or rule.real(h)):
+            new = rule.idle(self.p, _States(self.graph, self.kinds, self.read), self.t, h)
+        new_state = _new_state(rule, self.graph, new)
+        return self.leaf(self.graph.lift(0.0), self.p, new_state, None)
+
+    def leaf(
+        self,
+        step: Node,
+        moved: Node,
+        state: _New,
+        guard: Node | None,
+        *,
+        counts: bool = False,
+        updated: Mapping[str, Node] | None = None,
+    ) -> Leaf:
+        """What has come out."""
+        same = [k for k, x in state.nodes.items() if x.op == "state" and x.value == k]
+        self.returned |= state.nodes.keys() | state.drops
+        leaf = Leaf(
+            tuple(self.graph.path),
+            step,
+            moved,
+            {k: node for k, node in state.nodes.items() if k not in same},
+            frozenset(self.read),
+            tuple(self.graph.totals),
+            guard,
+            counts,
+            state.drops,
+            state.shared,
+        )
+        if self.local is None:
+            return leaf
+        return replace(leaf, names=self.local.noted, updated=updated or {})
 
 
 def _condition(rule: Rule, guard: Any) -> Node:
@@ -224,20 +283,45 @@ def _describe(out: Any) -> str:
     return f"a {type(out).__name__}"
 
 
-def _new_state(rule: Rule, graph: Graph, new: State) -> dict[str, Node]:
-    nodes = {}
+@dataclass(frozen=True)
+class _New:
+    """What a rule returned as its State: states, those to drop, numbers of the whole optimizer."""
+
+    nodes: Mapping[str, Node]
+    drops: frozenset[str]
+    shared: Mapping[str, Node]
+
+    def __or__(self, other: _New) -> _New:
+        nodes = {k: v for k, v in self.nodes.items() if k not in other.drops}
+        drops = (self.drops - other.nodes.keys()) | other.drops
+        return _New({**nodes, **other.nodes}, drops, {**self.shared, **other.shared})
+
+
+def _new_state(rule: Rule, graph: Graph, new: State) -> _New:
+    nodes: dict[str, Node] = {}
+    drops = set()
     for name, value in new.items():
+        if value is None:
+            drops.add(name)
+            continue
         if not isinstance(value, Node) and not is_number(value):
             raise RuleError(
                 f"{rule.name}: State({name}=...) is a {type(value).__name__}; a state is a value "
-                "of the rule (per element, row, column or tensor) or a number"
+                "of the rule (per element, row, column or tensor), a number, or None to drop it"
             )
         nodes[name] = graph.lift(value)
         if nodes[name].bool_:
             raise RuleError(f"{rule.name}: State({name}=...) is a truth value; use where(c, 1, 0)")
         if name == "step":
             raise RuleError(f"{rule.name}: State(step=...) is taken: `step` is where t is kept")
-    return nodes
+    shared = {name: nodes.pop(name) for name in rule.shared if name in nodes}
+    for name, node in shared.items():
+        if node.kind is not Kind.HOST:
+            raise RuleError(
+                f"{rule.name}: State({name}=...) differs per {node.kind.word}, but the optimizer "
+                f"has {name} once: take a total over all tensors, as in total(x, per='all')"
+            )
+    return _New(nodes, frozenset(drops), shared)
 
 
 class _Locals:

@@ -59,7 +59,11 @@ class Reader:
     """One expression, evaluated as it is read; a name that has no value is a KeyError."""
 
     def __init__(self, text: str, values: dict[str, Any]) -> None:
-        self.tokens = [*TOKEN.findall(unicodedata.normalize("NFC", text)), ""]
+        text = unicodedata.normalize("NFC", text)
+        # Every state of a run from its start is there from the second step on.
+        text = re.sub(r"there is a\s*\S+", "t > 1", text)
+        text = re.sub(r"there is no\s*\S+\s*yet", "t = 1", text)
+        self.tokens = [*TOKEN.findall(text), ""]
         self.values = values
 
     def next(self, *wanted: str) -> str:

@@ -33,6 +33,8 @@ def evaluated(node: Node, t: int, h: dict[str, Any]) -> Any:
         for key in node.value:
             value = value[key]
         return value
+    if node.op == "has":
+        return t > 1
     return OPS[node.op].host(*(evaluated(a, t, h) for a in node.args))
 
 
@@ -108,7 +110,7 @@ def test_conditions_are_asked_in_the_order_of_the_rule() -> None:
     found = trace(rule, hyper(rule), 2)
     choose = chooser(found)
     steps = [
-        found.leaves[choose(t, hyper(rule, a=a))].step.op
+        found.leaves[choose(t, hyper(rule, a=a), ())].step.op
         for t, a in ((1, 0.0), (10, 0.5), (1, 0.5))
     ]
     assert steps == ["mul", "mul", "g"]

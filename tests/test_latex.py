@@ -98,11 +98,11 @@ def test_ranks_and_conditions() -> None:
     assert "% for matrices\n" in text
     assert "% for vectors and single numbers\n" in text
     lines = document(registry.lookup("momentum"), {}).splitlines()
-    at = lines.index(r"& \text{if } t = 1\text{:} \\")
+    at = lines.index(r"& \text{if } \text{there is a } v\text{:} \\")
     assert lines[at + 1 : at + 4] == [
-        r"& \quad v \leftarrow g \\",
-        r"& \text{otherwise:} \\",
         r"& \quad v \leftarrow \mu\,v + (1 - \mathrm{dampening})\,g \\",
+        r"& \text{otherwise:} \\",
+        r"& \quad v \leftarrow g \\",
     ]
 
 

@@ -156,7 +156,7 @@ def test_every_path_through_host_conditions_is_found() -> None:
     for t in range(1, 12):
         for lr in (0.5, 2.0):
             values = hyper(rule, lr=lr)
-            leaf = found.leaves[choose(t, values)]
+            leaf = found.leaves[choose(t, values, ())]
             facts = {"mod": t % 2 == 0, "lr": lr > 1, "eq": t == 3, "gt": t > 5}
             for condition, answer in leaf.path:
                 if condition.op == "eq":

@@ -43,10 +43,10 @@ GOLDEN = {
         if μ = 0:
             step = lr·g
         otherwise:
-            if t = 1:
-                v ← g
-            otherwise:
+            if there is a v:
                 v ← μ·v + (1 − dampening)·g
+            otherwise:
+                v ← g
             step = lr·(g + μ·v)
         p ← p − step
         """,
@@ -98,7 +98,7 @@ GOLDEN = {
         m̂ = m / (1 − β₁ᵗ)
         v̂ = v / (1 − β₂ᵗ)
         step = lr·m̂ / (√v̂ + ε)
-        if t = 1:
+        if there is no φ yet:
             φ ← p
         step ← step + lr·(lr / lr₀)·λ·p
         p ← p − step
@@ -107,17 +107,17 @@ GOLDEN = {
             p ← φ
         """,
     ),
-    "first gradient": (  # one condition, written where it matters: twice
+    "first gradient": (
         wrappers.lookahead(
             wrappers.centralize(rules.rmsprop(centered=True, init="first_gradient"))
         ),
         """
         g ← g + λ·p
         g ← g − mean_slice(g)
-        if t = 1:
-            W ← g²
-        otherwise:
+        if there is a W:
             W ← α·W + (1 − α)·g²
+        otherwise:
+            W ← g²
         ḡ ← α·ḡ + (1 − α)·g
         power = W − ḡ²
         d = g / (√power + ε)
@@ -126,7 +126,7 @@ GOLDEN = {
         otherwise:
             v ← μ·v + d
             step = lr·v
-        if t = 1:
+        if there is no φ yet:
             φ ← p
         p ← p − step
         if t mod k = 0:
@@ -188,7 +188,7 @@ def test_given() -> None:
     """Conditions on what is given are decided, not written."""
     rule = rules.sgd(momentum=0.9)
     assert "if μ = 0:" in mathematics(rule).lines
-    assert mathematics(rule, given={"momentum": 0.9}).lines[1] == "if t = 1:"
+    assert mathematics(rule, given={"momentum": 0.9}).lines[1] == "if there is a v:"
     assert mathematics(rule, given={"momentum": 0}).lines[1] == "step = lr·g"
 
 
@@ -202,8 +202,8 @@ def test_symbols() -> None:
 def test_conditions() -> None:
     rule = rules.ranger()
     found = conditions(trace(rule, full(rule), 2, names=True))
-    assert found[0] == "ρ > 4 and t = 1 and t mod k = 0"
-    assert found[-1] == "ρ ≤ 4 and t ≠ 1 and t mod k ≠ 0"
+    assert found[0] == "ρ > 4 and there is a φ and t mod k = 0"
+    assert found[-1] == "ρ ≤ 4 and there is no φ yet and t mod k ≠ 0"
     rule = rules.adam()
     assert conditions(trace(rule, full(rule), 2, names=True)) == ("always",)
 

@@ -87,7 +87,8 @@ def check(rule: Rule, ndim: int, steps: int = 8) -> None:
         values |= {symbol(names.states[k] + "@"): x for k, x in state.items()}
         values[symbol("p@")] = p
         perform(shown.lines, values)
-        new_p, new = eager.step(rule, p, g, state, t, hyper)
+        out = eager.step(rule, p, g, state if t > 1 else {}, t, hyper, state.__getitem__)
+        new_p, new = out.param, out.states
         p = new_p.broadcast_to(p.shape).clone()
         state |= new
         for word, x in [("p", p), *((symbol(names.states[k]), x) for k, x in state.items())]:

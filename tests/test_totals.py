@@ -11,7 +11,7 @@ from torch import Tensor
 
 import glissade
 from glissade import Optimizer, Rule, RuleError, State, rules, wrappers
-from glissade.backend.together import together
+from glissade.backend.together import Together
 from glissade.rule import isfinite, maximum, mean, norm, sqrt, total, where
 from tests.cases import bits, engine, leaf, normal
 
@@ -237,9 +237,9 @@ def test_parts_that_ask_for_different_totals_do_not_wait_for_ever() -> None:
         yield {i: 1.0}
         return True
 
-    assert together([part(0), part(0)])
+    assert Together([part(0), part(0)]).step
     with pytest.raises(RuntimeError, match="different totals"):
-        together([part(0), part(1)])
+        Together([part(0), part(1)])
 
 
 def test_glissade_exports_the_wrappers() -> None:

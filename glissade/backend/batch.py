@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..held import held
 from ..plan import Plan
 from ..program import Program
+from ..settings import Settings
 from .member import Member, Moved, in_place
 from .tables import Item, Table
-from .together import Part, together
+from .together import WRITES, Part, Together
 
 LOOK_AHEAD = 256  # leaves that are reached within so many steps are compiled at the first
 
@@ -31,42 +35,98 @@ class Engine:
 
 @dataclass
 class Bucket:
-    """Members of one group that have taken as many steps: they share the host's numbers."""
+    """Members of one group that have taken as many steps, and have the same states: they share the
+    host's numbers."""
 
-    group: Mapping[str, Any]
-    t: int
+    settings: Settings
+    counts: npt.NDArray[np.int64] | None  # the steps of every parameter; None: the device counts
+    have: frozenset[str]
     members: list[int]
+    first: int = 0  # the index of one among all parameters
+
+    def __post_init__(self) -> None:
+        self._clock = None if self.counts is None else self.counts.data
+
+    @property
+    def t(self) -> int:
+        """Steps taken. Read where they are counted: a step that is interrupted right after it has
+        run must not be taken for one that is still to come."""
+        return 0 if self._clock is None else int(self._clock[self.first])
 
 
-@dataclass
 class Work:
     """A table with what it takes its numbers from: a leaf, and a bucket for each place."""
 
-    table: Table
-    program: Program
-    leaf: int
-    buckets: list[Bucket]
+    def __init__(
+        self, table: Table, program: Program, leaf: int, buckets: list[Bucket], lane: Lane
+    ) -> None:
+        self.table = table
+        self.program = program
+        self.leaf = leaf
+        self.buckets = buckets
+        self.plan = program.plans[leaf]
+        self._members = [lane.members[i] for bucket in buckets for i in bucket.members]
+        about = program.leaves[leaf]
+        self._counts, self._drops, self._shared = about.counts, about.drops, bool(about.shared)
+        self._names = frozenset(about.state) | {"step"}
+        self._at = np.array([member.index for member in self._members], np.intp)
+        self._fresh = not all(member.shows(self._names) for member in self._members)
+        # Whether all that is left to do after the kernels is to count the step.
+        self.plain = self._counts and not (self._fresh or self._drops or self._shared)
+
+    @property
+    def moved(self) -> list[Tensor]:
+        """The parameters that it moves."""
+        return [member.param for member in self._members] if self._counts else []
 
     def fill(self) -> None:
         """Fill in the numbers that the host knows before the step."""
         numbers = self.program.numbers[self.leaf]
         for place, bucket in enumerate(self.buckets):
-            self.table.fill(place, numbers(bucket.t + 1, bucket.group))
+            self.table.fill(place, numbers(bucket.t + 1, bucket.settings.values))
 
     def part(self) -> Part:
-        """The step: see `together`."""
-        table = self.table
-        late = self.program.late[self.leaf]
-        for k, cut in enumerate(self.program.plans[self.leaf].breaks):
+        """The step, but for counting it: see `together`."""
+        table, late = self.table, self.program.late[self.leaf]
+        known: dict[int, float] = {}
+        for k, cut in enumerate(self.plan.breaks):
+            if k == self.plan.quiet:
+                yield WRITES
             table.run(k)
-            totals = yield table.share_of(cut)
+            known |= yield table.share_of(cut)
             for place, bucket in enumerate(self.buckets):
-                numbers, go = late[k](bucket.t + 1, bucket.group, totals)
+                numbers, go = late[k](bucket.t + 1, bucket.settings.values, known)
                 if not go:
-                    return False
+                    return None
                 table.fill_late(place, cut, numbers)
+        if self.plan.quiet == len(self.plan.breaks):
+            yield WRITES
         table.run(len(late))
-        return True
+        return self.shared(known)
+
+    def shared(self, totals: Mapping[int, float]) -> dict[str, Any]:
+        """New values of what the optimizer has once: the same whichever bucket is asked."""
+        if not self._shared:
+            return {}
+        of = self.program.shared[self.leaf]
+        found = [of(bucket.t + 1, bucket.settings.values, totals) for bucket in self.buckets]
+        return found[0]
+
+    def done(self) -> None:
+        """The kernels have run: count the step, and keep the states that they have written."""
+        if self._counts:
+            counts = self.buckets[0].counts
+            if counts is not None:
+                counts[self._at] += 1
+        if self._fresh or self._drops:
+            for member in self._members:
+                member.keep(self._names, self._drops)
+                for name in self._drops & self.program.cleared:
+                    member.state[name].zero_()
+            for bucket in self.buckets:
+                bucket.have = (bucket.have | self._names) - self._drops
+            self._fresh = not self._counts  # a state that is dropped comes into being again
+            self.plain = self._counts and not (self._drops or self._shared)
 
 
 class Lane:
@@ -95,11 +155,15 @@ class Lane:
 
     def leaves(self) -> set[int]:
         """The leaves that are reached soon."""
-        return {
-            self.program.choose(t, bucket.group)
-            for bucket in self.buckets
-            for t in range(bucket.t + 1, bucket.t + LOOK_AHEAD)
-        }
+        found: set[int] = set()
+        for bucket in self.buckets:
+            calls = self.program.calls(bucket.settings.values, bucket.t, bucket.have)
+            found |= set(itertools.islice(calls, LOOK_AHEAD))
+        return found
+
+    def choose(self, bucket: Bucket) -> int:
+        """The leaf that a bucket takes next."""
+        return self.program.choose(bucket.t + 1, bucket.settings.values, bucket.have)
 
     def kernel(self, leaf: int) -> Any:
         """The kernel of a leaf."""
@@ -117,17 +181,17 @@ class Lane:
         program, buckets = self.program, self.buckets
         if len(buckets) == 1 and self._usual is not None:
             same = self._usual
-            if program.choose(buckets[0].t + 1, buckets[0].group) == same.leaf:
+            if self.choose(buckets[0]) == same.leaf:
                 same.fill()
                 return [same]
-        leaves = [program.choose(b.t + 1, b.group) for b in buckets]
+        leaves = [self.choose(bucket) for bucket in buckets]
         work = []
         for leaf in sorted(set(leaves)):
             which = tuple(i for i, x in enumerate(leaves) if x == leaf)
             made = self._work.get((leaf, which))
             if made is None:
                 table = self._build(leaf, which)
-                made = Work(table, program, leaf, [buckets[i] for i in which])
+                made = Work(table, program, leaf, [buckets[i] for i in which], self)
                 self._work[(leaf, which)] = made
             made.fill()
             work.append(made)
@@ -177,10 +241,12 @@ class Batch:
     """All of a backend's parameters that have a gradient, from one change of the line-up to the
     next."""
 
-    def __init__(self, engine: Engine, members: list[Member]) -> None:
+    def __init__(
+        self, engine: Engine, members: list[Member], counts: npt.NDArray[np.int64]
+    ) -> None:
         self.members = members
         self.params = [m.param for m in members]
-        self.lanes = _lanes(engine, members)
+        self.lanes = _lanes(engine, members, counts)
         prepare((lane, leaf) for lane in self.lanes for leaf in sorted(lane.leaves()))
         self.copied: set[int] = set()  # members whose memory no kernel can use as it is
         for lane in self.lanes:
@@ -188,7 +254,7 @@ class Batch:
                 self.copied |= {
                     i for i in bucket.members if not in_place(members[i].param, lane.program.flat)
                 }
-        self.buckets = [b for lane in self.lanes for b in lane.buckets]
+        self.work: list[Work] = []  # of the step at hand
         self._used: list[tuple[Tensor, Tensor]] = []  # by the step at hand: parameter, gradient
         # Whether tables can look for themselves; those of empty tensors have no row to do so.
         self.plain = not self.copied and all(p.numel() for p in self.params)
@@ -205,18 +271,19 @@ class Batch:
             return None
         work = self._ready()
         if len(work) == 1 and work[0].table.short:
-            if not work[0].table.step():
+            # All in one call of machine code: between two instructions of Python's there is none
+            # at which the step has run and is not counted.
+            return True if work[0].plain and work[0].table.step() else None
+        for one in work:
+            if not one.plain or not one.table.look():
                 return None
-        else:
-            for one in work:
-                if not one.table.look():
-                    return None
-            if not together(one.part() for one in work):
-                return False
+        steps = Together(one.part() for one in work)
+        if not steps.step:
+            return False
+        with held():
+            steps.write()
             for one in work:
                 one.table.count()
-        for bucket in self.buckets:
-            bucket.t += 1
         return True
 
     def parts(self, grads: list[Tensor], check: Callable[[int, Tensor], None]) -> list[Part]:
@@ -232,16 +299,16 @@ class Batch:
             check(i, g)
         self._used = [self._usable(i, g) for i, g in enumerate(grads)]
         params, at = (np.array([x[k].data_ptr() for x in self._used], np.int64) for k in (0, 1))
-        work = self._ready()
-        for one in work:
+        self.work = self._ready()
+        for one in self.work:
             one.table.point(params[one.table.order], at[one.table.order])
-        return [one.part() for one in work]
+        return [one.part() for one in self.work]
 
     def done(self) -> None:
         """The parts have run: count the step, also for autograd, and put back what was copied."""
-        for bucket in self.buckets:
-            bucket.t += 1
-        torch.autograd.graph.increment_version(self.params)
+        for one in self.work:
+            one.done()
+        torch.autograd.graph.increment_version([p for one in self.work for p in one.moved])
         for i in self.copied:
             self.params[i].detach().copy_(self._used[i][0])
 
@@ -262,14 +329,17 @@ class Batch:
         return p, g
 
 
-def _lanes(engine: Engine, members: list[Member]) -> list[Lane]:
+def _lanes(engine: Engine, members: list[Member], counts: npt.NDArray[np.int64]) -> list[Lane]:
     lanes: dict[Any, dict[Any, Bucket]] = {}
     for i, m in enumerate(members):
-        captured = bool(m.group["capturable"])
+        captured = bool(m.settings.values["capturable"])
         key = (id(m.program), m.param.dtype, m.param.device, captured)
-        t = 0 if captured else m.t  # there the device counts, for each tensor
+        t = 0 if captured else int(counts[m.index])  # there the device counts, for each tensor
         buckets = lanes.setdefault(key, {})
-        bucket = buckets.setdefault((id(m.group), t), Bucket(m.group, t, []))
+        bucket = buckets.setdefault(
+            (id(m.settings), t, m.have),
+            Bucket(m.settings, None if captured else counts, m.have, [], m.index),
+        )
         bucket.members.append(i)
     made = []
     for (_, dtype, _, captured), buckets in lanes.items():

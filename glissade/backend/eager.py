@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from ..ops import Asked, working
-from ..rule import Hyper, Rule, State, ZeroState, decayed
+from ..rule import HeldState, Hyper, NoStep, Rule, State, decayed
 from . import interpret
 from .member import Member, compute_dtype, real
+from .outcome import Outcome, number
+from .together import WRITES, Part
 
 
 def step(
     rule: Rule,
-    p: torch.Tensor,
-    g: torch.Tensor,
+    p: Tensor,
+    g: Tensor,
     state: Mapping[str, Any],
     t: int,
     hyper: Mapping[str, Any],
-) -> tuple[torch.Tensor, dict[str, torch.Tensor]] | None:
-    """The new parameter and the new states, or None where the rule's guard says no; nothing is
-    changed in place."""
+    zeros: Callable[[str], Any] = lambda name: 0.0,
+) -> Outcome | None:
+    """What a step comes to, or None where the rule's guard says no; nothing is changed in place.
+
+    `state` holds the states that are there, `zeros` makes another.
+    """
     p, g = real(p), real(g)
     dtype = compute_dtype(p.dtype)
     working.dtype, h = dtype, Hyper(hyper)
@@ -30,45 +38,87 @@ def step(
     if rule.guard is not None and not bool(rule.guard(p, g, t, h)):
         return None
     g = -g if hyper.get("maximize") else g
-    kind = ZeroState if rule.matrix else State
-    old = kind(**{k: v for k, v in state.items() if k != "step"})
+    old = HeldState({k: v for k, v in state.items() if k != "step"}, zeros)
     # Where autograd is to run through, what it saves must not be the tensor that is moved.
     p = given = p.to(dtype, copy=bool(hyper.get("differentiable")))
-    subtract, new = decayed(rule, p, g, old, t, h)
+    try:
+        subtract, new = decayed(rule, p, g, old, t, h)
+    except NoStep as waits:
+        return _outcome(rule, None, waits.state, given, old, counts=False)
     p = p - subtract
     if rule.after is not None:
         p, more = rule.after(p, old | new, t, h)
         p, new = torch.as_tensor(p, dtype=dtype, device=given.device), new | more
-    # The caller copies these in one by one: State(slow=p) must not be the parameter itself.
-    inputs = {id(x) for x in (given, *old.values())}
-    stored = {}
+    return _outcome(rule, p, new, given, old, counts=True)
+
+
+def idle(
+    rule: Rule,
+    p: Tensor,
+    state: Mapping[str, Any],
+    t: int,
+    hyper: Mapping[str, Any],
+    zeros: Callable[[str], Any] = lambda name: 0.0,
+) -> Outcome:
+    """What a step that others take comes to for a parameter without a gradient."""
+    p, h, new = real(p), Hyper(hyper), State()
+    dtype = compute_dtype(p.dtype)
+    working.dtype, p = dtype, p.to(dtype)
+    old = HeldState({k: v for k, v in state.items() if k != "step"}, zeros)
+    if rule.idle is not None and (rule.real is None or rule.real(h)):
+        new = rule.idle(p, old, t, h)
+    return _outcome(rule, None, new, p, old, counts=False)
+
+
+def _outcome(
+    rule: Rule, moved: Tensor | None, new: State, p: Tensor, old: HeldState, *, counts: bool
+) -> Outcome:
+    """With every state as a tensor of its own."""
+    # They are copied one by one later: State(slow=p) must not be the parameter itself.
+    inputs = {id(x) for x in (p, *old.values())}
+    stored, drops, shared = {}, set(), {}
     for name, value in new.items():
-        x = torch.as_tensor(value, dtype=None if rule.matrix else dtype, device=p.device)
-        x = x.clone() if id(x) in inputs else x
-        stored[name] = x if rule.matrix else x.broadcast_to(state[name].shape)
-    return p, stored
+        if name in rule.shared:
+            shared[name] = number(value)
+            continue
+        if value is None:
+            drops.add(name)
+            continue
+        x = torch.as_tensor(value, dtype=None if rule.matrix else p.dtype, device=p.device)
+        stored[name] = x.clone() if id(x) in inputs else x
+    return Outcome(moved, stored, frozenset(drops), shared, counts)
 
 
-def advance(
-    rule: Rule, member: Member, g: torch.Tensor
-) -> Generator[dict[int, float], Mapping[int, float], bool]:
-    """One step of a parameter with its state, in place: see `together`."""
-    group, program, t = member.group, member.program, member.t + 1
+def advance(member: Member, rule: Rule, g: Tensor | None, counts: npt.NDArray[np.int64]) -> Part:
+    """One step of a parameter with its state: see `together`. All is computed before anything is
+    written, which takes memory for the new parameter and its new states; without a gradient it is
+    what the parameter has of a step of others."""
+    hyper, program = member.settings.values, member.program
+    t = int(counts[member.index]) + 1
     if program is not None:
-        leaf = program.choose(t, group)
+        leaf = program.choose(t, hyper, member.have)
         for name in (*program.plans[leaf].states, *program.trace.leaves[leaf].reads):
             if name not in member.state:
                 member.fit(name)
-    differentiable = bool(group["differentiable"])
+    there = {name: x for name, x in member.state.items() if name in member.have}
+    differentiable = bool(hyper["differentiable"])
+
+    def zeros(name: str) -> Any:
+        return torch.zeros_like(member.state[name]) if name in member.state else 0.0
+
+    def compute() -> Outcome | None:
+        if g is None:
+            return idle(rule, member.param, there, t, hyper, zeros)
+        if program is not None and program.rounds:
+            return interpret.step(program, leaf, member.param, g, member.state, there, t, hyper)
+        return step(rule, member.param, g, there, t, hyper, zeros)
+
     totals: list[float] = []
     while True:
         working.totals, working.asked = totals, 0
         try:
             with torch.set_grad_enabled(differentiable), working.on(real(member.param).dtype):
-                if program is not None and program.rounds:
-                    out = interpret.step(program, leaf, member.param, g, member.state, t, group)
-                else:
-                    out = step(rule, member.param, g, member.state, t, group)
+                out = compute()
             break
         except Asked as asked:  # rules are pure: once the total is known, from the beginning
             at, share = len(totals), asked.share
@@ -76,14 +126,28 @@ def advance(
             working.totals = None
         totals.append((yield {at: share})[at])
     if out is None:
-        return False
-    moved, states = out
+        return None
+    if not rule.matrix:
+        out.states = {k: x.broadcast_to(member.state[k].shape) for k, x in out.states.items()}
+    yield WRITES
+    write(member, out, differentiable=differentiable)
+    counts[member.index] += out.counts
+    return out.shared
+
+
+def write(member: Member, out: Outcome, *, differentiable: bool) -> None:
+    """Put a step's outcome in place."""
     with torch.set_grad_enabled(differentiable):
-        real(member.param).copy_(moved)
-        for name, value in states.items():
-            if differentiable or name not in member.state:
-                dict.__setitem__(member.state, name, value)
+        if out.param is not None:
+            real(member.param).copy_(out.param)
+        for name, value in out.states.items():
+            if differentiable or name not in member.state or _other(value, member.state[name]):
+                member.state[name] = value
             else:
                 member.state[name].copy_(value)
-    member.t = t
-    return True
+    member.keep(out.states, out.drops)
+
+
+def _other(x: Tensor, y: Tensor) -> bool:
+    """Whether a matrix rule has returned a state of another shape than it had."""
+    return x.shape != y.shape

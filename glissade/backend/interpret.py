@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from ..simplify import walk
 from ..storage import PARAMETER, key, noise, stochastic
 from ..trace import Leaf
 from .member import as_states, compute_dtype, in_place, memory, real, state_shape
+from .outcome import Outcome, number
 
 
 def step(
@@ -31,10 +32,12 @@ def step(
     p: torch.Tensor,
     g: torch.Tensor,
     state: Mapping[str, Any],
+    there: Collection[str],
     t: int,
     hyper: Mapping[str, Any],
-) -> tuple[torch.Tensor, dict[str, torch.Tensor]] | None:
-    """As `eager.step`, of one leaf of a program."""
+) -> Outcome | None:
+    """As `eager.step`, of one leaf of a program; `state` has memory for every state, those that
+    are not `there` count as 0."""
     leaf = program.leaves[at]
     p, g = real(p), real(g)
     dtype = compute_dtype(p.dtype)
@@ -55,6 +58,8 @@ def step(
             return key(node.value, t, hyper["rounding_seed"])
         if node.op == "state":
             held = state[node.value]
+            if node.value not in there:
+                return torch.zeros_like(held, dtype=dtype)
             if program.storage.get(node.value) in CODES:
                 return blocks.decode(held, state[scale_name(node.value)])
             return held.to(dtype)
@@ -90,7 +95,8 @@ def step(
         tensors = any(isinstance(x, torch.Tensor) for x in args)
         return (OPS[node.op].torch if tensors else OPS[node.op].host)(*args)
 
-    for node in walk([*leaf.totals, *guards, leaf.param, *leaf.state.values()]):
+    shared = leaf.shared.values()
+    for node in walk([*leaf.totals, *guards, leaf.param, *leaf.state.values(), *shared]):
         known[id(node)] = value(node)
         if node is leaf.guard and not bool(known[id(node)]):
             return None
@@ -108,7 +114,9 @@ def step(
             continue
         x = result(node)
         stored[name] = (x.clone() if id(x) in inputs else x).broadcast_to(state[name].shape)
-    return result(leaf.param), stored
+    moved = result(leaf.param) if leaf.counts else None
+    values = {name: number(known[id(node)]) for name, node in leaf.shared.items()}
+    return Outcome(moved, stored, leaf.drops, values, leaf.counts)
 
 
 def _values(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

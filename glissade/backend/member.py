@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import blocks
-from ..blocks import CODES, scale_name
+from ..blocks import CODES, SCALE, scale_name
 from ..graph import Kind
 from ..program import Program
+from ..settings import Settings
+from ..states import ParamState, States
 from ..storage import DTYPES
 
 LOW = (torch.float16, torch.bfloat16)
@@ -70,18 +71,64 @@ class Moved(Exception):
     """A parameter's data was exchanged for data of another shape, dtype, device or order."""
 
 
-@dataclass
 class Member:
-    """A parameter, its group and state, the steps it has taken so far, and its program."""
+    """A parameter with its group's values, its states and its program.
 
-    param: Tensor
-    group: Mapping[str, Any]
-    state: dict[str, Any]
-    t: int
-    program: Program | None  # None for a matrix rule, which is not traced
+    `state` is what a step works on. `States`, which the user sees, are given what a step has
+    written once it has: a step that does not come about leaves nothing behind.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        param: Tensor,
+        settings: Settings,
+        program: Program | None,
+        *,
+        index: int = 0,
+        key: Tensor | None = None,
+        states: States | None = None,
+        step: Tensor | None = None,
+    ) -> None:
+        self.param = param
+        self.settings = settings
+        self.program = program  # None for a matrix rule, which is not traced
+        self.index = index  # among all parameters of the optimizer
+        self._key = param if key is None else key  # under which its states are kept
+        self._states = States() if states is None else states
+        entry = self._states.get(self._key) or {}
+        self.state: dict[str, Any] = dict(entry)
+        if step is not None:
+            self.state["step"] = step
+        self.have = frozenset(entry)  # the names of the states that are there
         self._layout = self._laid_out()
+
+    def shows(self, names: Iterable[str]) -> bool:
+        """Whether the user sees these states as a step works on them."""
+        entry, state = self._states.get(self._key) or {}, self.state
+        parts = (part for name in names for part in (name, scale_name(name)))
+        return all(
+            (part in state and entry.get(part) is state[part])
+            or (part not in state and part not in entry and part.endswith(SCALE))
+            for part in parts
+        )
+
+    def keep(self, names: Iterable[str], drops: Iterable[str] = ()) -> None:
+        """Show the user the states that a step has written, and no longer those to drop."""
+        entry = self._states.get(self._key)
+        if entry is None:
+            entry = ParamState(self._states, {"step": self.state["step"]})
+            dict.__setitem__(self._states, self._key, entry)
+        for name in names:
+            for part in (name, scale_name(name)):
+                value = self.state.get(part)
+                if value is not None and entry.get(part) is not value:
+                    dict.__setitem__(entry, part, value)
+            if scale_name(name) not in self.state:
+                dict.pop(entry, scale_name(name), None)
+        for name in drops:
+            dict.pop(entry, name, None)
+            dict.pop(entry, scale_name(name), None)
+        self.have = frozenset(entry)
 
     def _laid_out(self) -> Any:
         p = self.param
@@ -114,7 +161,7 @@ class Member:
             if same and have.stride() == fresh.stride():
                 return
             fresh.copy_(have)
-        dict.__setitem__(self.state, name, fresh)
+        self.state[name] = fresh
 
     def _fit_codes(self, name: str, p: Tensor, low: str | None) -> None:
         """The same for a state that is to be in 8 bits, or was."""
@@ -134,19 +181,19 @@ class Member:
                     f"is {(blocks.count(p.numel()),)}"
                 )
             if (have.dtype, have.device, have.stride()) == (dtype, p.device, fresh.stride()):
-                dict.__setitem__(self.state, name, have)
-                dict.__setitem__(self.state, scales, scale.to(p.device).contiguous())
+                self.state[name] = have
+                self.state[scales] = scale.to(p.device).contiguous()
                 return
             have = blocks.decode(have, scale.to(have.device))
-        dict.pop(self.state, scales, None)
+        self.state.pop(scales, None)
         if low in CODES:
             values = as_states(p, flat, torch.float32).copy_(have)
             codes, scale = blocks.encode(memory(values), CODES[str(low)], None)
             memory(fresh).copy_(codes)
-            dict.__setitem__(self.state, scales, scale)
+            self.state[scales] = scale
         else:
             fresh.copy_(have)
-        dict.__setitem__(self.state, name, fresh)
+        self.state[name] = fresh
 
     def _check_shape(self, name: str, have: Tensor, like: Tensor) -> None:
         if tuple(have.shape) != tuple(like.shape):

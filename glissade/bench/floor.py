@@ -186,7 +186,8 @@ def traffic(
     for ndim, elements in model.ranks.items():
         program = programs.get(hyper, ndim)
         shares[program] = shares.get(program, 0.0) + elements / model.elements
-    steps = [[program.choose(t, hyper) for program in shares] for t in range(1, HORIZON + 1)]
+    calls = [itertools.islice(program.calls(hyper), HORIZON) for program in shares]
+    steps = [[*at] for at in zip(*calls, strict=True)]
     settled, cycle = rhythm(steps)
     streams: dict[Stream, float] = {}
     size = 0.0

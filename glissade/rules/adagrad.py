@@ -12,7 +12,7 @@ VARIANTS = ("torch", "paper")
 
 def _adagrad(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Duchi, Hazan & Singer 2011, the diagonal form."""
-    G = (h.initial_accumulator_value if t == 1 else s.G) + g * g
+    G = (s.G if "G" in s else h.initial_accumulator_value) + g * g
     if h.variant == "paper":
         return h.lr * g / sqrt(G + h.eps), State(G=G)
     return h.lr / (1 + (t - 1) * h.lr_decay) * g / (sqrt(G) + h.eps), State(G=G)

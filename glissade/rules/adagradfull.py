@@ -21,7 +21,7 @@ def _matrix(p: Tensor, g: Tensor, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     size = h.delta + values.clamp(min=0).sqrt()
     if h.variant == "dual":
         total = s.total + x
-        start = p.double() if t == 1 else s.start
+        start = s.start if "start" in s else p.double()
         moved = start.reshape(-1) - h.lr * (Q @ (Q.mT @ total / size))
         return p - moved.reshape(p.shape), State(G=G, total=total, start=start)
     return (h.lr * (Q @ (Q.mT @ x / size))).reshape(p.shape), State(G=G)
@@ -37,6 +37,12 @@ def _threshold(p: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """The composite mirror descent update for l1·‖p‖₁."""
     least = h.lr * h.l1 / (h.delta + sqrt(s.G))
     return sign(p) * maximum(abs(p) - least, 0.0), State()
+
+
+def _shapes(shape: torch.Size, h: Any) -> dict[str, tuple[int, ...]]:
+    n = shape.numel()
+    dual = {"total": (n,), "start": tuple(shape)} if h["variant"] == "dual" else {}
+    return {"G": (n, n), **dual}
 
 
 def _too_large(p: Tensor, h: Any) -> str:
@@ -99,5 +105,5 @@ def adagradfull(
         )  # fmt: skip
     return Rule(
         _matrix, hyper, name="adagradfull", choices=choices, decays=True,
-        matrix=True, refuse=_too_large,
+        matrix=True, refuse=_too_large, shapes=_shapes,
     )  # fmt: skip

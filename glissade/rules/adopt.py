@@ -8,10 +8,10 @@ from ..rule import Rule, State, clip, maximum, sqrt
 
 
 def _adopt(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
-    """Taniguchi et al. 2024, Algorithm 2 with clipping; its g_0 is the gradient at t = 1 here."""
+    """Taniguchi et al. 2024, Algorithm 2 with clipping; its g_0 is the first gradient here."""
     beta1, beta2 = h.betas
-    if t == 1:
-        return 0.0, State(v=g * g)
+    if "v" not in s:
+        return 0.0, State(m=0.0, v=g * g)
     c = (t - 1) ** 0.25
     m = beta1 * s.m + (1 - beta1) * clip(g / maximum(sqrt(s.v), h.eps), -c, c)
     v = beta2 * s.v + (1 - beta2) * g * g

@@ -23,7 +23,7 @@ def _nadam(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     psi = 1.0 if h.variant == "keras" else h.momentum_decay
     mu = beta1 * (1 - 0.5 * 0.96 ** (t * psi))
     mu_next = beta1 * (1 - 0.5 * 0.96 ** ((t + 1) * psi))
-    product = mu if t == 1 else s.mu_product * mu  # of all mu so far
+    product = s.mu_product * mu if "mu_product" in s else mu  # of all mu so far
     ahead = mu_next / (1 - product * mu_next) * m + (1 - mu) / (1 - product) * g
     return h.lr * ahead / root, State(m=m, v=v, mu_product=product)
 

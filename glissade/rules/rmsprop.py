@@ -13,7 +13,7 @@ INITS = ("zero", "first_gradient")
 
 def _rmsprop(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Tieleman & Hinton 2012."""
-    if h.init == "first_gradient" and t == 1:
+    if h.init == "first_gradient" and "W" not in s:
         W = g * g
     else:
         W = h.alpha * s.W + (1 - h.alpha) * g * g
@@ -25,9 +25,9 @@ def _rmsprop(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     if h.momentum == 0:
         return h.lr * d, new
     if h.variant == "keras":
-        v = h.momentum * s.v + h.lr * d
+        v = h.momentum * s.v + h.lr * d if "v" in s else h.lr * d
         return v, new | State(v=v)
-    v = h.momentum * s.v + d
+    v = h.momentum * s.v + d if "v" in s else d
     return h.lr * v, new | State(v=v)
 
 

@@ -21,7 +21,7 @@ def _sgd(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     if h.variant == "ema":
         v = mu * s.v + (1 - mu) * g
         return h.lr * (mu * v + (1 - mu) * g if h.nesterov else v), State(v=v)
-    v = g if t == 1 else mu * s.v + (1 - h.dampening) * g
+    v = mu * s.v + (1 - h.dampening) * g if "v" in s else g
     return h.lr * (g + mu * v if h.nesterov else v), State(v=v)
 
 

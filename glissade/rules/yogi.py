@@ -11,7 +11,7 @@ def _yogi(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Zaheer et al. 2018, Algorithm 2, with Adam's bias corrections."""
     beta1, beta2 = h.betas
     m = beta1 * s.m + (1 - beta1) * g
-    before = h.initial_accumulator if t == 1 else s.v
+    before = s.v if "v" in s else h.initial_accumulator
     v = before - (1 - beta2) * sign(before - g * g) * g * g
     m_hat = m / (1 - beta1**t)
     v_hat = v / (1 - beta2**t)

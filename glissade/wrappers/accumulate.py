@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ..rule import After, Rule, State, Update, decayed, wrapper
+from ..rule import NoStep, Rule, State, Update, decayed, wrapper
 
 
 def _accumulate(inner: Update, p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
-    total = s.accumulate_sum + g
-    if t % h.accumulate_n != 0:
-        return 0.0, State(accumulate_sum=total)
-    step, new = inner(p, total / h.accumulate_n, s, t / h.accumulate_n, h)
-    return step, new | State(accumulate_sum=0.0)
+    total = s.accumulate_sum + g if "accumulate_sum" in s else g
+    done = h.accumulate_done + 1
+    if done < h.accumulate_n:
+        raise NoStep(State(accumulate_sum=total, accumulate_done=done))
+    step, new = inner(p, total / done, s, t, h)
+    return step, new | State(accumulate_sum=None, accumulate_done=0)
 
 
-def _after(inner: After, p: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
-    if t % h.accumulate_n != 0:
-        return p, State()
-    return inner(p, s, t / h.accumulate_n, h)
+def _real(h: Any) -> Any:
+    """Whether the call that comes takes a step."""
+    return h.accumulate_done + 1 >= h.accumulate_n
 
 
 @wrapper
@@ -43,10 +44,13 @@ def accumulate(rule: Rule, n: int) -> Rule:
     Source: what a training loop does that calls `backward` n times; Goyal et al. 2017,
     arXiv:1706.02677, for large batches.
     """
-    return rule.wrap(
-        "accumulate",
-        partial(_accumulate, partial(decayed, rule)),
-        None if rule.after is None else partial(_after, rule.after),
-        whole=True,
-        accumulate_n=n,
+    wrapped = rule.wrap(
+        "accumulate", partial(_accumulate, partial(decayed, rule)), whole=True, accumulate_n=n
+    )
+    return replace(
+        wrapped,
+        shared={**rule.shared, "accumulate_done": 0},
+        alike=(*rule.alike, "accumulate_n"),
+        pending=("accumulate_sum",),
+        real=_real,
     )

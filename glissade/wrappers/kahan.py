@@ -8,12 +8,16 @@ from typing import Any
 from ..rule import After, Rule, State, decayed, stored, wrapper
 
 
+def _exact(p: Any, s: Any) -> Any:
+    return p + s.kahan_rest if "kahan_rest" in s else p
+
+
 def _whole(inner: Rule, p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
-    return decayed(inner, p + s.kahan_rest, g, s, t, h)
+    return decayed(inner, _exact(p, s), g, s, t, h)
 
 
 def _split(inner: After | None, p: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
-    p, new = p + s.kahan_rest, State()
+    p, new = _exact(p, s), State()
     if inner is not None:
         p, new = inner(p, s, t, h)
     kept = stored(p)

@@ -11,7 +11,7 @@ from ..rule import After, Rule, State, Update, wrapper
 def _remember(inner: Update, p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     step, new = inner(p, g, s, t, h)
     # Some ports start the slow weights at the first sync, which makes that sync do nothing.
-    return step, (new | State(lookahead_slow=p) if t == 1 else new)
+    return step, (new if "lookahead_slow" in s else new | State(lookahead_slow=p))
 
 
 def _sync(inner: After | None, p: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:

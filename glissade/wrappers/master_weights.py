@@ -9,7 +9,7 @@ from ..rule import After, Rule, State, decayed, wrapper
 
 
 def _train(inner: Rule, p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
-    p = p if t == 1 else s.master_weights
+    p = s.master_weights if "master_weights" in s else p
     step, new = decayed(inner, p, g, s, t, h)
     return step, new | State(master_weights=p - step)
 

@@ -36,4 +36,9 @@ def skip_nonfinite(rule: Rule) -> Rule:
     Source: torch.amp.GradScaler, apex.
     """
     wrapped = rule.wrap("skip_nonfinite", skip_nonfinite_count=0)
-    return replace(wrapped, guard=_all_finite, skips="skip_nonfinite_count")
+    return replace(
+        wrapped,
+        guard=_all_finite,
+        skips="skip_nonfinite_count",
+        shared={**rule.shared, "skip_nonfinite_count": 0},
+    )

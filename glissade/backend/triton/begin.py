@@ -24,7 +24,8 @@ class Begin:
 
     def __init__(self, program: Program) -> None:
         self.hyper: list[tuple[Any, ...]] = []
-        self.words = NUMBERS + len(program.plans)
+        self.has_at = NUMBERS + len(program.plans)  # columns of: after how many steps a state is
+        self.has: list[str] = []  # there, the names of such states
         self._lines: list[str] = []
         self._names: dict[Node, str] = {}
         leaves = zip(program.trace.leaves, program.plans, strict=True)
@@ -38,6 +39,7 @@ class Begin:
             self._line(f"tl.store(numbers + {unscale(layout)}, unscaled)")
             for node, slot in layout.hosts.items():
                 self._line(f"tl.store(numbers + {slot}, {self._value(node)}.to(tl.float64))")
+        self.words = self.has_at + len(self.has)
 
     @property
     def source(self) -> str:
@@ -75,6 +77,9 @@ class Begin:
             return "t"
         if node.op == "hyper":
             return self._read(tuple(node.value))
+        if node.op == "has":
+            self.has.append(node.value)
+            return f"(count - 1 > tl.load(row + {self.has_at + len(self.has) - 1}))"
         args = [self._names[a] for a in node.args]
         if node.op == "const":
             text = f'tl.full((), float("{float(node.value)!r}"), tl.float64)'

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 from ...checks import plain
 from ..batch import Lane, Work
 from ..tables import Words
-from ..together import Part
+from ..together import WRITES, Part
 from . import tables
 from .begin import HYPER, NUMBERS, STEP, Begin
 from .compile import function
@@ -34,20 +34,26 @@ class Guarded(tables.Table):
         return [self._numbers_at(k) for k in range(len(self.numbers))]
 
 
-@dataclass
 class Steps(Work):
     """The work of a step over the tables of all leaves."""
 
-    lane: CapturedLane
+    def __init__(self, lane: CapturedLane) -> None:
+        super().__init__(lane, lane.program, 0, lane.buckets, lane)  # type: ignore[arg-type]
+        self.lane = lane
+        # Whatever any leaf writes is there from the first step on.
+        self._names = frozenset(x for leaf in lane.program.leaves for x in leaf.state) | {"step"}
+        self._counts, self._drops, self._shared = True, frozenset(), False
+        self.plain = all(member.shows(self._names) for member in self._members)
+        self._fresh = not self.plain
 
     def fill(self) -> None:
         """Nothing: the device has its own numbers."""
 
     def part(self) -> Part:
         """The step: see `together`."""
+        yield WRITES
         self.lane.run()
-        return True
-        yield {}
+        return {}
 
 
 class CapturedLane(Lane):
@@ -66,7 +72,7 @@ class CapturedLane(Lane):
 
     @functools.cached_property
     def _work_of_all(self) -> Work:
-        return Steps(self, self.program, 0, self.buckets, self)  # type: ignore[arg-type]
+        return Steps(self)
 
     @functools.cached_property
     def tables(self) -> list[Guarded]:
@@ -108,6 +114,10 @@ class CapturedLane(Lane):
         for row, index in zip(rows, self.order, strict=True):
             row[STEP] = self.members[index].state["step"].data_ptr()
             row[HYPER] = self._hyper[group_of[index]].data_ptr()
+            # A state that is there now is there; another is once a step more has been counted.
+            taken = int(self.members[index].state["step"])
+            have = self.members[index].have if taken else ()
+            row[self._begin.has_at :] = [-1 if x in have else taken for x in self._begin.has]
         for k, table in enumerate(self.tables):
             rows[:, NUMBERS + k] = table.numbers_at()
         return torch.from_numpy(rows).to(self._device)
@@ -115,7 +125,7 @@ class CapturedLane(Lane):
     def _send_hyper(self) -> None:
         """Hyperparameters as they are now: numbers if they have changed, tensors as they lie."""
         for k, bucket in enumerate(self.buckets):
-            values = [_found(bucket.group, key, self._device) for key in self._begin.hyper]
+            values = [_found(bucket.settings.group, key, self._device) for key in self._begin.hyper]
             numbers = tuple(x for x in values if not isinstance(x, torch.Tensor))
             for at, x in enumerate(values):
                 if isinstance(x, torch.Tensor):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 import warnings
@@ -16,6 +17,7 @@ from glissade.backend.member import Member, real
 from glissade.describe import LATE, facts
 from glissade.optimizer import Optimizer
 from glissade.program import Program
+from glissade.settings import Settings
 from glissade.spec import Spec
 from glissade.study.run import tensor_bytes
 
@@ -26,7 +28,7 @@ UNITS = {
 ESTIMATE = 3  # times the parameters: what an estimate of the curvature was measured to need
 MATRICES = 3  # of n × n in float64: one, its eigenvectors, what computes them
 COUNTER = 8  # bytes of the number of steps that each parameter has taken
-STEPS = (*range(1, 100), *range(LATE, LATE + 600))  # at which a rule may take another path
+CALLS = 600  # in which a rule takes every path that it takes
 
 
 def bytes_of(text: str, option: str = "--memory") -> int:
@@ -91,7 +93,7 @@ def state(spec: Spec, params: Sequence[Tensor], state_dtype: str | None = None) 
 
 def _kept(made: Optimizer, group: dict[str, Any]) -> int:
     """Of a group: what the paths that are ever taken keep, laid out on the meta device."""
-    total = 0
+    total, settings = 0, Settings(made.rule, group, 0)
     cache: dict[object, int] = {}
     names: dict[Program, list[str]] = {}
     for p in group["params"]:
@@ -99,9 +101,10 @@ def _kept(made: Optimizer, group: dict[str, Any]) -> int:
         if about not in cache:
             program = made._programs.of(group, real(p.detach()).shape)
             if program not in names:
-                leaves = {program.choose(t, group) for t in STEPS}
+                leaves = set(itertools.islice(program.calls(group), CALLS))
+                leaves |= set(itertools.islice(program.calls(group, LATE, program.states), CALLS))
                 names[program] = sorted({x for i in leaves for x in program.plans[i].states})
-            member = Member(p, group, {}, 0, program)
+            member = Member(p, settings, program)
             for name in names[program]:
                 member.fit(name)
             cache[about] = tensor_bytes(member.state) + COUNTER
