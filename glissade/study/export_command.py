@@ -27,5 +27,7 @@ def export(
         fail("export", str(error), 2)
     except OSError as error:
         fail("export", f"cannot write: {error.strerror or error}", 1)
+    for note in done.notes:
+        typer.echo(note)
     before = f", {done.there} were there already" if done.there else ""
     typer.echo(f"{done.written} runs written{before}\nTo see them: {done.place}")

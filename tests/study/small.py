@@ -119,10 +119,10 @@ def compared(plan: Plan, engine: Engine, folder: Path) -> dict[RunKey, object]:
         store.close()
         engine.close()
     lines = (folder / "runs.jsonl").read_bytes()
-    kept, notes = read_runs(lines, plan.hash)
-    assert not notes
-    assert len(lines.splitlines()) == len(kept) == len(outcome.results)
-    return numbers(kept.values())
+    kept = read_runs(lines, plan.hash, checks=True)
+    assert not kept.damaged
+    assert len(lines.splitlines()) == len(kept.results) == len(outcome.results)
+    return numbers(kept.results.values())
 
 
 def alive(pid: int) -> bool:

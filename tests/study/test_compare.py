@@ -183,7 +183,7 @@ def test_a_torn_line_is_made_again(here: None, straight: Path, tmp_path: Path) -
     torn = b"".join(lines[:5]) + lines[5][:-40]
     (out / "runs.jsonl").write_bytes(torn)
     said = run("--resume", "--out", str(out))
-    assert "line 6 of runs.jsonl is not complete" in said
+    assert "1 damaged line in runs.jsonl (line 6): this run is made again" in said
     assert "5 runs are there already" in said
     assert (out / "runs.jsonl").read_bytes().startswith(torn + b"\n")
     assert quality(out) == quality(straight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,6 +111,26 @@ def test_trackio(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert said(store.folder, "--to", "trackio")[1].startswith("0 runs written, 2 were there")
     project = exports.export(store.folder, "trackio").place.rpartition(" ")[2]
     assert {x.name for x in trackio.Api().runs(project)} == {*results(store)}
+
+
+@pytest.mark.parametrize("end", [b"", b"\xff"], ids=["whole", "no text"])
+def test_a_torn_name_swallows_the_next(
+    end: bytes, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An export to trackio that was cut off as it noted a run: this run is exported again, once."""
+    exported: list[str] = []
+
+    def init(project: str, name: str, config: object) -> None:
+        exported.append(name)
+
+    made = types.SimpleNamespace(init=init, log=lambda *x, **more: None, finish=lambda: None)
+    monkeypatch.setitem(sys.modules, "trackio", made)
+    assert exports.export(store.folder, "trackio").written == 2
+    path = store.folder / "trackio.txt"
+    path.write_bytes(path.read_bytes()[:-9] + end)
+    assert exports.export(store.folder, "trackio").written == 1
+    assert exports.export(store.folder, "trackio").written == 0
+    assert exported == [*results(store), [*results(store)][1]]
 
 
 def test_steps_of_stretches() -> None:
