@@ -94,7 +94,7 @@ def run(
         ValueError: a run failed, which a claim must not count as diverged.
     """
     registered = Registered(claim)
-    resume = (folder / "plan.json").exists()
+    resume = any((folder / name).exists() for name in ("plan.json", "runs.jsonl"))
     store = Store.open(folder, registered, resume)
     for note in store.notes:
         say(f"{claim.name}: {note}")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +31,10 @@ class ExportError(ValueError):
 
 class Missing(ExportError):
     """A package is not installed."""
+
+
+class TrackerError(ExportError):
+    """A tracker's package raised; its own files may be damaged."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ def export(folder: Path, to: str) -> Exported:
     Raises:
         ExportError: there is no comparison, or no tracker of this name.
         Missing: the tracker's package is not installed.
+        TrackerError: the package cannot read or write its own files.
     """
     if to not in TRACKERS:
         raise ExportError(f"--to {to}: known are {', '.join(TRACKERS)}")
@@ -84,8 +88,15 @@ def export(folder: Path, to: str) -> Exported:
         done = TRACKERS[to](folder, plan, curves)
     except ModuleNotFoundError as error:
         raise Missing(f"--to {to} needs {error.name}: pip install 'glissade[track]'") from None
-    again = shlex.join(["glissade", "compare", "--resume", "--out", str(folder)])
-    return replace(done, notes=tuple(lines.note(f"left out; to make up for it: {again}")))
+    except (ExportError, OSError):
+        raise
+    except Exception as error:  # each package has errors of its own; its store may be damaged
+        said = (str(error).splitlines() or [""])[0]
+        raise TrackerError(
+            f"--to {to}: its package raised {type(error).__name__}: {said}"
+        ) from error
+    what = f"left out until the command that wrote {folder} is resumed"
+    return replace(done, notes=tuple(lines.note(what)))
 
 
 def read(folder: Path) -> tuple[str, Lines]:

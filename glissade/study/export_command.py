@@ -21,7 +21,7 @@ def export(
     """
     try:
         done = exports.export(folder, to)
-    except exports.Missing as error:
+    except (exports.Missing, exports.TrackerError) as error:
         fail("export", str(error), 1)
     except exports.ExportError as error:
         fail("export", str(error), 2)

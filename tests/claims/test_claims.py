@@ -139,7 +139,10 @@ def test_a_claim_takes_a_damaged_line(tmp_path: Path, monkeypatch: pytest.Monkey
     assert wrong.exit_code == 2
     said = "plan.json is damaged: plan=3: must be an object"
     assert said in wrong.output
-    assert "Traceback" not in wrong.output
+    (folder / "plan.json").unlink()
+    wrong = runner.invoke(application(), words)
+    assert wrong.exit_code == 2
+    assert f"there is no {folder / 'plan.json'}" in wrong.output
 
 
 def test_the_command_lists_and_refuses() -> None:

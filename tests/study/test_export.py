@@ -104,6 +104,21 @@ def test_mlflow(store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> No
         assert ("test" in run.data.metrics) == (result.test is not None)
 
 
+@pytest.mark.parametrize("content", [b"{", b"", b"\xff"], ids=["no YAML", "nothing", "no text"])
+def test_a_damaged_store_of_mlflow_ends_in_a_traceback(
+    content: bytes, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlflow")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert said(store.folder, "--to", "mlflow")[0] == 0
+    for path in (store.folder / "mlruns").glob("*/*/meta.yaml"):
+        path.write_bytes(content)
+    code, output = said(store.folder, "--to", "mlflow")
+    assert code == 1
+    assert "glissade export: --to mlflow: its package raised " in output
+    assert "Traceback" not in output
+
+
 def test_trackio(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
     trackio = pytest.importorskip("trackio")
