@@ -159,7 +159,7 @@ def test_closing_waits_for_runs_or_ends_others_processes(
         monkeypatch.setattr(ProcessPoolExecutor, "kill_workers", kill_workers, raising=False)
     elif not newer:
         monkeypatch.delattr(ProcessPoolExecutor, "kill_workers", raising=False)
-    other = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
+    other = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(3600,))
     other.start()
     with_ = Local(3)
     pids: list[int] = []
