@@ -159,7 +159,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("how", DAMAGE)
 def test_a_damaged_line_is_taken(how: str, folder: Path, finished: Path) -> None:
-    """Whatever the damage: the run is made again, and the lines are named."""
+    """Of every kind of damage: the run is made again, and the lines are named."""
     path = folder / "runs.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     for i in (3, 6, 8):
