@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 T = TypeVar("T")
 SHOWN = 60  # characters of a wrong value
+LARGEST = 10**300  # of whole numbers
 WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
@@ -53,11 +54,11 @@ def _read(kind: Any, value: Any, where: str) -> Any:
 
 
 def _plain(kind: type, value: Any, where: str) -> Any:
-    if kind is float and type(value) is int:
-        try:
-            return float(value)
-        except OverflowError:
-            _wrong(kind, value, where)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if whole and abs(value) > LARGEST:  # float() would raise OverflowError
+        _wrong(kind, value, where)
+    if whole and kind is float:
+        return float(value)
     fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
     if not fits or (isinstance(value, float) and not math.isfinite(value)):
         _wrong(kind, value, where)

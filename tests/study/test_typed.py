@@ -65,6 +65,7 @@ def test_good_data_come_back_as_the_type() -> None:
         ({"inner": {"at": 1, "each": [float("inf")]}}, "inner.each[0]=inf: must be a number"),
         ({"inner": {"at": 1, "each": [10**400]}}, "must be a number"),
         ({"inner": {"at": 1, "eahc": []}}, "inner.eahc is unknown; known are at, each"),
+        ({"size": 10**400}, "must be a whole number"),
         ({"pairs": {"a": 1}}, "pairs={'a': 1}: must be a list"),
         ({"pairs": [[1]]}, "pairs[0] holds 1 values, where 2 belong"),
         ({"by_name": {"a": 1}}, "by_name.a=1: must be true or false"),
