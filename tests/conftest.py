@@ -22,8 +22,10 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from tests import cases
 
-hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
-hypothesis.settings.register_profile("explore", max_examples=2000, deadline=None, print_blob=True)
+# A busy machine draws slowly: neither deadlines nor the check for slow draws may fail a test.
+patient = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("ci", derandomize=True, print_blob=True, **patient)
+hypothesis.settings.register_profile("explore", max_examples=2000, print_blob=True, **patient)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 

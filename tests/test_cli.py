@@ -16,6 +16,7 @@ import glissade
 from glissade import cli, commands, filters, page, registry, rules, wrappers
 from glissade.describe import facts, number
 from glissade.latex import document
+from tests.waiting import LIMIT, patient
 
 APP = commands.application()
 PLANNED = [entry for entry in registry.ROWS if not entry.bind().matrix]
@@ -387,13 +388,15 @@ def test_core_alone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err == "the command line needs `pip install 'glissade[study]'`\n"
 
 
-def test_program() -> None:
+@patient
+@pytest.mark.parametrize("module", ["glissade", "glissade.cli"])
+def test_program(module: str) -> None:
     """The program itself, where the terminal has no Greek."""
     result = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "glissade.cli", "show", "lamb"],
+        [sys.executable, "-W", "error", "-m", module, "show", "lamb"],
         capture_output=True,
         env={"PYTHONIOENCODING": "latin-1", "PATH": ""},
-        timeout=120,
+        timeout=LIMIT,
     )
     assert result.returncode == 0, result.stderr
     assert "step = lr·trust·r\n".encode("latin-1") in result.stdout

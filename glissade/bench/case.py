@@ -8,8 +8,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..storage import FULL
+from ..study.typed import Damaged, conform
 from .settings import Precision
 from .timing import quartiles, ratio
+
+POSITIVE = ("us", "low", "high", "ratio", "ratio_low", "ratio_high")
 
 
 @dataclass
@@ -78,10 +81,11 @@ class Case:
         return {**asdict(self), "gb_per_s": self.gb_per_s, "floor_percent": self.floor_percent}
 
     @staticmethod
-    def read(record: Mapping[str, Any]) -> Case:
-        """The case of a file."""
+    def read(record: Mapping[str, Any], where: str = "") -> Case:
+        """Return the case of a file, or raise Damaged."""
         given = {k: v for k, v in record.items() if k not in ("gb_per_s", "floor_percent")}
-        for key in ("ours", "floor"):
-            given[key] = given[key] and Timed(**given[key])
-        given["peers"] = {form: Timed(**timed) for form, timed in given["peers"].items()}
-        return Case(**given)
+        case = conform(Case, given, where)
+        for who, timed in {"ours": case.ours, "floor": case.floor, **case.peers}.items():
+            if timed is not None and min(vars(timed)[name] for name in POSITIVE) <= 0:
+                raise Damaged(f"{where}.{who}: times and ratios must be above 0")
+        return case

@@ -8,8 +8,10 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+from ..study.record import parsed, sealed, unsealed
+from ..study.typed import Damaged, conform
 from .case import Case
 from .compiling import Compiling
 from .goals import Goal, goals
@@ -69,7 +71,7 @@ def write(path: Path, record: Record) -> None:
     handle, name = tempfile.mkstemp(dir=path.resolve().parent, prefix=path.name, suffix=".part")
     try:
         with os.fdopen(handle, "w") as out:
-            json.dump(record.document(), out, indent=1)
+            json.dump(sealed(record.document()), out, indent=1)
             out.write("\n")
         os.replace(name, path)
     except BaseException:
@@ -84,10 +86,10 @@ def read(path: Path) -> Record:
         FileError: it cannot be read, is of another schema, or is something else.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found = parsed(path.read_bytes())
+    except (OSError, Damaged) as error:
         raise FileError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-    schema = found.get("schema") if isinstance(found, dict) else None
+    schema = found.get("schema")
     if schema is None:
         raise FileError(f"{path} was not written by `glissade bench --json`")
     if schema != SCHEMA:
@@ -96,13 +98,27 @@ def read(path: Path) -> Record:
             "take the figures again with this version"
         )
     try:
+        whole = conform(_File, unsealed(found))
         return Record(
-            machine=Machine(**found["machine"]),
-            settings=Settings.read(found["settings"]),
-            cases=[Case.read(case) for case in found["cases"]],
-            kernels=[Compiling(**kernel) for kernel in found["compile"]],
-            start=found["start"] and Start.read(found["start"]),
-            **{key: found[key] for key in ("started", "seconds", "busy_cores_of_others")},
+            machine=whole["machine"],
+            settings=whole["settings"],
+            cases=[Case.read(case, f"cases[{i}]") for i, case in enumerate(whole["cases"])],
+            kernels=whole["compile"],
+            start=whole["start"],
+            started=whole["started"],
+            seconds=whole["seconds"],
+            busy_cores_of_others=whole["busy_cores_of_others"],
         )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise FileError(f"{path} is damaged: {type(error).__name__} {error}") from None
+    except Damaged as error:
+        raise FileError(f"{path} is damaged: {error}. Take the figures again") from None
+
+
+class _File(TypedDict):
+    machine: Machine
+    settings: Settings
+    cases: list[dict[str, Any]]
+    compile: list[Compiling]
+    start: Start | None
+    started: str
+    seconds: float
+    busy_cores_of_others: float | None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -108,14 +107,3 @@ class Settings:
     def record(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
-
-    @staticmethod
-    def read(record: Mapping[str, Any]) -> Settings:
-        """The settings of a file."""
-        given = {key: _tuple(value) for key, value in record.items()}
-        numbers: Iterable[Mapping[str, str]] = given.pop("precisions")
-        return Settings(**given, precisions=tuple(Precision(**one) for one in numbers))
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

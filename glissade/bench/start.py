@@ -71,12 +71,6 @@ class Start:
         """For JSON."""
         return asdict(self)
 
-    @staticmethod
-    def read(record: dict[str, Any]) -> Start:
-        """The figures of a file."""
-        given = dict(record)
-        return Start(given.pop("processes"), **{k: Seconds(**v) for k, v in given.items()})
-
 
 def measure(quick: bool) -> Start:
     """All of it, after one process that is not counted: files come from the disk's cache.

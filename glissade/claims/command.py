@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from glissade.checks import nearest
 from glissade.claims import CLAIMS, lab, page, words
-from glissade.claims.base import Found
 from glissade.commands import fail
 from glissade.draw import desk
 from glissade.study import options, units
@@ -54,10 +52,12 @@ def claims(
     try:
         options.reachable(out, resume=True)
         made = make("local", workers)
-        found = [_one(name, out / name, made) for name in wanted]
+        records = [_one(name, out / name, made) for name in wanted]
         if to is not None:
-            _page(to, out, found)
-    except (ValueError, StoreError, EngineError) as error:
+            _page(to, out, records)
+    except StoreError as error:
+        fail("claims", " ".join(str(error).split()), 2)
+    except (ValueError, EngineError) as error:
         fail("claims", " ".join(str(error).split()), 1)
     except KeyboardInterrupt:
         fail("claims", "interrupted; what was run is kept, the same command goes on", 130)
@@ -70,24 +70,27 @@ def claims(
                "picture for each")  # fmt: skip
 
 
-def _one(name: str, folder: Path, engine: Engine) -> Found:
+def _one(name: str, folder: Path, engine: Engine) -> dict[str, Any]:
+    """Run a claim, write and print what was found, and return its record."""
     from glissade.claims.picture import picture
 
+    notes: list[str] = []
     with desk.progress(name) as report:
-        found = lab.run(CLAIMS[name], folder, engine, lambda share: report("", share))
-    lab.write(folder, found)
+        found = lab.run(CLAIMS[name], folder, engine, lambda share: report("", share), notes.append)
+    for note in notes:
+        typer.echo(note)
+    record = lab.write(folder, found)
     picture(folder / f"{name}.png", found, f"glissade claims {name}")
     typer.echo(f"{name}: {found.verdict}")
     for part in found.parts:
         typer.echo(f"    {part.measure.what}: {part.measured}: {part.verdict}")
     if found.edges:
         typer.echo(f"    {words.edges(found.edges)}")
-    return found
+    return record
 
 
-def _page(path: Path, out: Path, found: list[Found]) -> None:
-    """The page, and beside it a folder of its pictures."""
-    records = [json.loads((out / x.claim.name / "found.json").read_text()) for x in found]
+def _page(path: Path, out: Path, records: list[dict[str, Any]]) -> None:
+    """Write the page, and beside it a folder of its pictures."""
     pictures = path.parent / "claims"
     pictures.mkdir(parents=True, exist_ok=True)
     for record in records:

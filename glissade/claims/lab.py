@@ -81,15 +81,23 @@ class Told:
     def chosen(self, choices: Sequence[Choice]) -> None: ...
 
 
-def run(claim: Claim, folder: Path, engine: Engine, report: Callable[[float], None]) -> Found:
-    """Register, run what is missing, and judge.
+def run(
+    claim: Claim,
+    folder: Path,
+    engine: Engine,
+    report: Callable[[float], None],
+    say: Callable[[str], None] = print,
+) -> Found:
+    """Register, run what is missing, and judge; `say` is told of damaged lines.
 
     Raises:
         ValueError: a run failed, which a claim must not count as diverged.
     """
     registered = Registered(claim)
-    resume = (folder / "plan.json").exists()
+    resume = any((folder / name).exists() for name in ("plan.json", "runs.jsonl"))
     store = Store.open(folder, registered, resume)
+    for note in store.notes:
+        say(f"{claim.name}: {note}")
     told = Told(report)
     if claim.compute is not None:
         store.close()
@@ -129,8 +137,8 @@ def judged(claim: Claim, runs: Mapping[str, Any], seconds: float = 0.0) -> Found
     return Found(claim, parts, claim.chart(ordered), seconds, edges)
 
 
-def write(folder: Path, found: Found) -> None:
-    """What was found, beside the registered plan and the runs."""
+def write(folder: Path, found: Found) -> dict[str, Any]:
+    """Write what was found beside the registered plan and the runs, and return it."""
     record = {
         "name": found.claim.name,
         "saying": found.claim.saying,
@@ -153,6 +161,7 @@ def write(folder: Path, found: Found) -> None:
     }  # fmt: skip
     text = json.dumps(record, indent=1, allow_nan=False)
     (folder / "found.json").write_text(text + "\n", encoding="utf-8")
+    return record
 
 
 def _number(x: float) -> float | None:

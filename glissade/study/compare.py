@@ -19,7 +19,8 @@ from glissade.study.analysis import Analysis, analyse
 from glissade.study.design import DEFAULT_OPTIMIZERS, Plan, Settings, settings_from
 from glissade.study.engine import Engine, EngineError, make
 from glissade.study.progress import display
-from glissade.study.store import Store, StoreError, read_plan
+from glissade.study.store import OTHERWISE, Store, StoreError, read_plan
+from glissade.study.typed import Damaged
 
 Given = dict[str, Any]
 
@@ -166,13 +167,25 @@ def _plan(given: Given, resumed: Path | None) -> Plan:
     """Of what was asked; a comparison that is resumed keeps what it had."""
     settings = Settings(**given)
     if resumed is not None:
-        stored = settings_from(read_plan(resumed))
-        settings = Settings(**{**stored.__dict__, **given})
+        settings = Settings(**{**_stored(resumed).__dict__, **given})
     tasks = tuple(loading.load(text, settings.batch) for text in settings.tasks)
     plan = Plan(settings, tasks)
     if not plan.arms:
         raise ValueError("no optimizer named: give at least one, as in -o sgd,adamw")
     return plan
+
+
+def _stored(folder: Path) -> Settings:
+    """Return the settings of the comparison in a folder, or raise StoreError."""
+    written = read_plan(folder)
+    try:
+        stored = settings_from(written.plan)
+    except Damaged as error:
+        raise StoreError(
+            f"{written.path}: plan.{error}; a comparison's plan.json is needed. {OTHERWISE}"
+        ) from None
+    written.verify()
+    return stored
 
 
 def _estimate(

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypedDict
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from glissade.study import space
 from glissade.study.record import fingerprint, versions
 from glissade.study.space import Searched
 from glissade.study.task import Prepared
+from glissade.study.typed import conform
 
 Phase = Literal["tune", "confirm", "final", "default"]
 PHASES: tuple[Phase, ...] = ("tune", "confirm", "default", "final")
@@ -381,10 +382,19 @@ class Plan:
 
 
 def settings_from(record: Mapping[str, Any]) -> Settings:
-    """The settings in a plan's record."""
+    """Return the settings in a plan's record; those that this version lacks are left out.
+
+    Raises:
+        Damaged: it has none, or some of another type.
+    """
     known = {one.name for one in fields(Settings)}
-    values = {key: value for key, value in record["settings"].items() if key in known}
-    return Settings(**{**values, "tasks": tuple(values["tasks"])})
+    found = conform(_Settled, record)["settings"]
+    values = {key: value for key, value in found.items() if key in known}
+    return conform(Settings, values, "settings")
+
+
+class _Settled(TypedDict):
+    settings: dict[str, Any]
 
 
 def _rank(task: Prepared, quality: float | None) -> float:

@@ -12,15 +12,14 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from glissade.spec import specs
-from glissade.study.design import RunKey, RunResult
-from glissade.study.record import fingerprint
+from glissade.study.design import RunResult
 from glissade.study.run import STRETCHES
-from glissade.study.store import StoreError, read_plan, read_runs
+from glissade.study.store import Lines, StoreError, read_plan, read_runs
 
 Value = float | int | bool | str
 MOST = 500  # metrics that MLflow takes at once
@@ -34,6 +33,10 @@ class Missing(ExportError):
     """A package is not installed."""
 
 
+class TrackerError(ExportError):
+    """A tracker's package raised; its own files may be damaged."""
+
+
 @dataclass(frozen=True)
 class Exported:
     """What an export did."""
@@ -41,6 +44,7 @@ class Exported:
     written: int
     there: int  # were written by an earlier one
     place: str  # where to look
+    notes: tuple[str, ...] = ()  # on lines that could not be read
 
 
 @dataclass(frozen=True)
@@ -71,30 +75,44 @@ def export(folder: Path, to: str) -> Exported:
     Raises:
         ExportError: there is no comparison, or no tracker of this name.
         Missing: the tracker's package is not installed.
+        TrackerError: the package cannot read or write its own files.
     """
     if to not in TRACKERS:
         raise ExportError(f"--to {to}: known are {', '.join(TRACKERS)}")
-    plan, results = read(folder)
-    curves = [curve(result) for result in results.values()]
+    plan, lines = read(folder)
     try:
-        return TRACKERS[to](folder, plan, curves)
+        curves = [curve(result) for result in lines.results.values()]
+    except (ValueError, OverflowError) as error:  # of lines from before there were checksums
+        raise ExportError(f"{folder}: runs.jsonl is damaged: {error}") from None
+    try:
+        done = TRACKERS[to](folder, plan, curves)
     except ModuleNotFoundError as error:
         raise Missing(f"--to {to} needs {error.name}: pip install 'glissade[track]'") from None
+    except (ExportError, OSError):
+        raise
+    except Exception as error:  # each package has errors of its own; its store may be damaged
+        said = (str(error).splitlines() or [""])[0]
+        raise TrackerError(
+            f"--to {to}: its package raised {type(error).__name__}: {said}"
+        ) from error
+    what = f"left out until the command that wrote {folder} is resumed"
+    return replace(done, notes=tuple(lines.note(what)))
 
 
-def read(folder: Path) -> tuple[str, dict[RunKey, RunResult]]:
-    """The hash of a folder's plan, and its runs."""
+def read(folder: Path) -> tuple[str, Lines]:
+    """Return the hash of a folder's plan, and its runs."""
     if not (folder / "plan.json").is_file():
         raise ExportError(f"{folder}: no comparison is there (it has no plan.json)")
     try:
-        plan = fingerprint(read_plan(folder))
+        plan = read_plan(folder)
+        plan.verify()
         path = folder / "runs.jsonl"
-        results, _ = read_runs(path.read_bytes() if path.exists() else b"", plan)
+        content = path.read_bytes() if path.exists() else b""
+        return plan.hash, read_runs(content, plan.hash, plan.checks)
     except StoreError as error:
         raise ExportError(f"{folder}: {error}") from None
     except OSError as error:
         raise ExportError(f"{folder}: runs.jsonl cannot be read: {error.strerror}") from None
-    return plan, results
 
 
 def curve(result: RunResult) -> Curve:
@@ -210,7 +228,8 @@ def _trackio(folder: Path, plan: str, curves: Sequence[Curve]) -> Exported:
 
     project = f"glissade-{folder.resolve().name}-{plan[:8]}"
     record = folder / "trackio.txt"
-    there = set(record.read_text(encoding="utf-8").splitlines()) if record.exists() else set()
+    said = record.read_text(encoding="utf-8", errors="replace") if record.exists() else ""
+    there = set(said.splitlines())
     todo = [one for one in curves if one.name not in there]
     for one in todo:
         trackio.init(project=project, name=one.name, config=dict(one.config))
@@ -222,7 +241,10 @@ def _trackio(folder: Path, plan: str, curves: Sequence[Curve]) -> Exported:
         trackio.log({f"final/{what}": value for what, value in one.summary.items()})
         trackio.finish()
         with record.open("a", encoding="utf-8") as file:
-            file.write(one.name + "\n")
+            if said and not said.endswith("\n"):  # an export was cut off in the middle of a name
+                file.write("\n")
+            said = one.name + "\n"
+            file.write(said)
     return Exported(len(todo), len(curves) - len(todo), f"trackio show --project {project}")
 
 

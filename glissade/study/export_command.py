@@ -21,11 +21,13 @@ def export(
     """
     try:
         done = exports.export(folder, to)
-    except exports.Missing as error:
+    except (exports.Missing, exports.TrackerError) as error:
         fail("export", str(error), 1)
     except exports.ExportError as error:
         fail("export", str(error), 2)
     except OSError as error:
         fail("export", f"cannot write: {error.strerror or error}", 1)
+    for note in done.notes:
+        typer.echo(note)
     before = f", {done.there} were there already" if done.there else ""
     typer.echo(f"{done.written} runs written{before}\nTo see them: {done.place}")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from glissade.study.analysis import Analysis, finite
+from glissade.study.record import sealed
 
 
 def write(folder: Path, analysis: Analysis) -> list[tuple[Path, str]]:
@@ -15,7 +16,7 @@ def write(folder: Path, analysis: Analysis) -> list[tuple[Path, str]]:
     summary, results, trials = (
         folder / name for name in ("summary.json", "results.csv", "trials.csv")
     )
-    text = json.dumps(analysis.record(), indent=1, allow_nan=False)
+    text = json.dumps(sealed(analysis.record()), indent=1, allow_nan=False)
     summary.write_text(text + "\n", encoding="utf-8")
     table(
         results,

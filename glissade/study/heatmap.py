@@ -69,6 +69,8 @@ def heatmap(
         for name, why in conduct.estimate(grid, made).errors.items():
             raise ValueError(f"{grid.arm(name).label} cannot run here: {why}")
         store = Store.open(folder, grid, resume)
+        for note in store.notes:
+            _say(console, note)
         began = time.monotonic()
         results = _runs(console, grid, store, made)
         found = maps(grid, results)

@@ -197,7 +197,8 @@ def train(job: Job, task: Prepared) -> RunResult:
             if not math.isfinite(test):
                 test, diverged_at = None, job.steps
         if job.fit and diverged_at is None:
-            fit = course.metric(replace(task.train, whole=False))
+            value = course.metric(replace(task.train, whole=False))
+            fit = value if math.isfinite(value) else None
     return RunResult(
         key=job.key,
         optimizer=job.optimizer,

@@ -33,7 +33,9 @@ def main(name: str) -> None:
         distributed.destroy_process_group()
     except Exception as error:
         record = {"at": time.time(), "rank": rank, "error": said(error)}
-        (folder / f"error-{rank}.json").write_text(json.dumps(record), encoding="utf-8")
+        part = folder / f"error-{rank}.part"  # this process may be killed as it writes
+        part.write_text(json.dumps(record), encoding="utf-8")
+        part.replace(folder / f"error-{rank}.json")
         raise
 
 

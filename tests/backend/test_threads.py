@@ -18,6 +18,7 @@ from glissade import Optimizer, Rule, rules, wrappers
 from glissade.backend.cpu import threads
 from glissade.backend.cpu.team import openmp as has_openmp
 from tests.cases import bits, engine, leaf, normal
+from tests.waiting import LIMIT, patient
 
 RULES: dict[str, Rule] = {
     "adamw": rules.adamw(1e-2),
@@ -130,17 +131,18 @@ context = multiprocessing.get_context("fork")
 queue = context.SimpleQueue()
 process = context.Process(target=child, args=(queue,))
 process.start()
-process.join(60)
+process.join(600)
 assert process.exitcode == 0, process.exitcode
 assert queue.get() == here
 """
 
 
+@patient
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_steps_too() -> None:
     """Neither OpenMP's threads nor a pool's live on in it. In a process without JAX's threads."""
     root = Path(__file__).parents[2]
-    subprocess.run([sys.executable, "-c", FORKING], check=True, cwd=root, timeout=120)
+    subprocess.run([sys.executable, "-c", FORKING], check=True, cwd=root, timeout=LIMIT)
 
 
 def test_a_failing_part_is_not_swallowed() -> None:

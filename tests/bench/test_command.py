@@ -30,7 +30,7 @@ def test_quick_run_writes_what_it_shows(tmp_path: Path) -> None:
     record = json.loads(file.read_text())
     assert set(record) == {
         "schema", "machine", "settings", "shapes", "cases", "compile", "start", "goals", "started",
-        "seconds", "busy_cores_of_others",
+        "seconds", "busy_cores_of_others", "check",
     }  # fmt: skip
     assert record["schema"] == 2
     assert record["machine"]["threads"] == 1

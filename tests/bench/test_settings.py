@@ -7,6 +7,7 @@ from dataclasses import replace
 from glissade import registry
 from glissade.bench.settings import FLOAT32, Precision, Settings, survey
 from glissade.storage import LOWER
+from glissade.study.typed import conform
 
 EVERYTHING = Settings(registry.names(), ("gpt2", "mlp"))
 
@@ -46,6 +47,6 @@ def test_all_is_every_rule_on_gpt2_and_what_the_goals_need() -> None:
 
 def test_settings_come_back_from_a_file() -> None:
     some = replace(EVERYTHING, precisions=survey(), peers=("optax",))
-    assert Settings.read(some.record()) == some
+    assert conform(Settings, some.record()) == some
     assert str(Precision("bfloat16", "bfloat16")) == "bfloat16, state in bfloat16"
     assert FLOAT32.asked is None

@@ -6,6 +6,7 @@ import pytest
 
 from glissade.bench import start
 from glissade.bench.start import Start, StartError, measure
+from glissade.study.typed import conform
 
 
 def test_a_process_imports_and_steps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,7 +16,7 @@ def test_a_process_imports_and_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < found.ours.low <= found.ours.median <= found.ours.high
     both = found.constructor.median + found.step.median
     assert found.first_step.median == pytest.approx(both, abs=1e-3)
-    assert Start.read(found.record()) == found
+    assert conform(Start, found.record()) == found
 
 
 def test_a_process_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

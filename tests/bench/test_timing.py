@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gc
-import time
 
 import pytest
 import torch
 
 from glissade import registry
-from glissade.bench import memory
+from glissade.bench import memory, timing
 from glissade.bench.compiling import changes, compiled, compiling
 from glissade.bench.machine import Bystanders, machine
 from glissade.bench.timing import Contestant, quartiles, race, ratio
@@ -49,19 +48,42 @@ def test_patience_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert busy == 2.0
 
 
-def test_turns_are_whole_cycles_of_about_the_time_that_was_asked_for() -> None:
-    count = 0
+class Clock:
+    """Nanoseconds, of which each step takes a thousand; and how often it was looked at."""
+
+    now = steps = looks = 0
+
+    def perf_counter_ns(self) -> int:
+        self.looks += 1
+        return self.now
+
+    def step(self) -> None:
+        self.steps += 1
+        self.now += 1000
+
+
+def test_turns_are_whole_cycles_of_about_the_time_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(timing, "time", clock)
+    assert Contestant("fast", clock.step, 3).turn(0.02) == pytest.approx(1.0)
+    assert clock.steps % 3 == 0
+    assert 20_000 <= clock.steps <= 20_000 * 9 / 8
+    assert clock.looks < 50
+
+
+def test_a_turn_goes_on_long_after_a_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where others hold the processor for a second, the turn ends soon after it."""
+    clock = Clock()
+    monkeypatch.setattr(timing, "time", clock)
 
     def step() -> None:
-        nonlocal count
-        count += 1
+        clock.step()
+        clock.now += 10**9 if clock.steps == 5000 else 0
 
-    start = time.perf_counter()
-    us = Contestant("fast", step, 3).turn(0.02)
-    taken = time.perf_counter() - start
-    assert count % 3 == 0
-    assert count > 100
-    assert 0.02 <= us * count / 1e6 * (1 + 1e-9) <= taken
+    Contestant("stalled", step, 3).turn(0.02)
+    assert clock.steps <= 5000 + 20_000 / 8 + 3
 
 
 def test_ratio_is_of_the_same_round() -> None:

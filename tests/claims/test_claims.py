@@ -7,12 +7,13 @@ import json
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from glissade.claims import CLAIMS, base, decay, lab, readings, regrets
+from glissade.claims import CLAIMS, base, command, decay, lab, picture, readings, regrets
 from glissade.claims.base import Measure, Part
 from glissade.commands import application
 from glissade.spec import specs
@@ -106,6 +107,42 @@ def test_it_is_registered_before_it_runs(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "plan.json").write_text(json.dumps({"hash": "0", "plan": {"name": "another"}}))
     with pytest.raises(StoreError, match="the plan there is another"):
         lab.run(claim, tmp_path, Stopped(), lambda share: None)
+
+
+def test_a_claim_takes_a_damaged_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its run is made again, with a note; a damaged plan is an error of one line."""
+    claim = dataclasses.replace(CLAIMS["lamb-large-batch"], seeds=1)
+    monkeypatch.setitem(CLAIMS, claim.name, claim)
+    landscape = {key: 2.0 + i for i, key in enumerate(lab.Registered(claim).keys)}
+
+    class Made(simulated.Here):
+        def run(self, function: object, jobs: Any, told: Any, go: object = None) -> None:
+            for job in jobs:
+                told(simulated.result(job, landscape[job.key]))
+
+    monkeypatch.setattr(command, "make", lambda name, workers: Made())
+    monkeypatch.setattr(picture, "picture", lambda *rest: None)
+    runner, words = CliRunner(), ["claims", claim.name, "--out", str(tmp_path)]
+    assert runner.invoke(application(), words).exit_code == 0
+    folder = tmp_path / claim.name
+    found = json.loads((folder / "found.json").read_bytes())
+    lines = (folder / "runs.jsonl").read_bytes().splitlines(keepends=True)
+    damaged = json.dumps({**json.loads(lines[1]), "test": 0.0}).encode() + b"\n"
+    (folder / "runs.jsonl").write_bytes(b"".join([lines[0], damaged, *lines[2:]]))
+    again = runner.invoke(application(), words)
+    assert again.exit_code == 0, again.output
+    told = "1 damaged line in runs.jsonl (line 2): this run is made again"
+    assert f"{claim.name}: {told}" in again.output
+    assert json.loads((folder / "found.json").read_bytes()) == found
+    (folder / "plan.json").write_text('{"plan": 3}')
+    wrong = runner.invoke(application(), words)
+    assert wrong.exit_code == 2
+    said = "plan.json is damaged: plan=3: must be an object"
+    assert said in wrong.output
+    (folder / "plan.json").unlink()
+    wrong = runner.invoke(application(), words)
+    assert wrong.exit_code == 2
+    assert f"there is no {folder / 'plan.json'}" in wrong.output
 
 
 def test_the_command_lists_and_refuses() -> None:

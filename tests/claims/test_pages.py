@@ -25,6 +25,7 @@ from glissade.claims.charts import Chart, Line, Lines, Maps, Paths
 from glissade.claims.picture import drawn, picture
 from glissade.study.grid import Map, separable
 from glissade.study.units import Units
+from tests.waiting import LIMIT
 
 CLAIM = CLAIMS["lamb-large-batch"]
 RNG = np.random.default_rng(0)
@@ -281,6 +282,7 @@ def test_the_page_says_all_of_each_claim(written: Path) -> None:
 def test_the_page_reads_on_a_phone_and_a_desk(width: int, written: Path, browser: Any) -> None:
     context = browser.new_context(viewport={"width": width, "height": 844})
     context.set_offline(True)
+    context.set_default_timeout(1000 * LIMIT)
     opened = context.new_page()
     said: list[str] = []
     opened.on("console", lambda message: said.append(message.text))

@@ -11,6 +11,7 @@ import pytest
 from glissade.draw import interactive
 from glissade.draw.scene import Scene
 from tests.draw.scenes import scene
+from tests.waiting import LIMIT
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +50,14 @@ def test_text_from_outside_is_only_text(of: Scene) -> None:
 def _open(browser: Any, path: Path, width: int) -> tuple[Any, list[str]]:
     context = browser.new_context(viewport={"width": width, "height": 850})
     context.set_offline(True)
+    context.set_default_timeout(1000 * LIMIT)
     page = context.new_page()
     said: list[str] = []
     page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("requestfailed", lambda request: said.append(request.url))
     page.goto(path.as_uri())
-    page.wait_for_selector("body[data-ready=yes]", timeout=60_000)
+    page.wait_for_selector("body[data-ready=yes]")
     return page, said
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from glissade.study.design import Choice, Job, Phase, Plan, RunKey, RunResult, S
 from glissade.study.engine import Engine
 from glissade.study.loading import load
 from glissade.study.store import Store, read_runs
+from tests.waiting import until
 
 TASK = """
 import os, signal, time
@@ -67,7 +67,7 @@ class Task:
                 os.kill(os.getpid(), signal.SIGKILL)
         if self.what == "slow":
             Path(f"pid-{os.getpid()}").touch()
-            time.sleep(60)
+            time.sleep(3600)
         if self.what == "raises" and last:
             raise KeyError("no such thing")
         if self.what == "killed" and last:
@@ -119,10 +119,10 @@ def compared(plan: Plan, engine: Engine, folder: Path) -> dict[RunKey, object]:
         store.close()
         engine.close()
     lines = (folder / "runs.jsonl").read_bytes()
-    kept, notes = read_runs(lines, plan.hash)
-    assert not notes
-    assert len(lines.splitlines()) == len(kept) == len(outcome.results)
-    return numbers(kept.values())
+    kept = read_runs(lines, plan.hash, checks=True)
+    assert not kept.damaged
+    assert len(lines.splitlines()) == len(kept.results) == len(outcome.results)
+    return numbers(kept.results.values())
 
 
 def alive(pid: int) -> bool:
@@ -135,12 +135,7 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
-def workers(folder: Path, count: int, seconds: float = 60) -> list[int]:
+def workers(folder: Path, count: int) -> list[int]:
     """The processes that train, once there are so many."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = [int(file.name.removeprefix("pid-")) for file in folder.glob("pid-*")]
-        if len(found) >= count:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"fewer than {count} workers after {seconds} s")
+    until(lambda: len([*folder.glob("pid-*")]) >= count, f"{count} workers")
+    return [int(file.name.removeprefix("pid-")) for file in folder.glob("pid-*")]

@@ -25,6 +25,7 @@ from glissade.study.engine import make
 from glissade.study.loading import load
 from tests.study import simulated
 from tests.study.simulated import Made, Silent
+from tests.waiting import LIMIT, patient, until
 
 ROOT = Path(__file__).parents[2]
 TASK = "tests/study/tiny.py"
@@ -128,26 +129,24 @@ def killed(out: Path, after: float, *words: str) -> int:
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     path = out / "runs.jsonl"
-    for _ in range(2400):
-        if process.poll() is not None or (path.exists() and len(whole(path.read_bytes())) > before):
-            break
-        time.sleep(0.01)
+    until(
+        lambda: (
+            process.poll() is not None or (path.exists() and len(whole(path.read_bytes())) > before)
+        ),
+        "a new run",
+    )
     time.sleep(after)
     workers = descendants(process.pid)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    until = time.monotonic() + 10
-    while not all(gone(pid) for pid in workers) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert all(gone(pid) for pid in workers)  # none outlives its parent
+    until(lambda: all(gone(pid) for pid in workers), "workers to end with their parent")
     assert workers or process.returncode == 0
     return len(whole(path.read_bytes()))
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-@pytest.mark.parametrize(
-    "times", [1, pytest.param(10, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
-)
+@patient
+@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.slow)])
 def test_kill_9_loses_nothing(times: int, straight: Path, tmp_path: Path) -> None:
     draw = random.Random(times)
     out = tmp_path / "out"
@@ -183,7 +182,7 @@ def test_a_torn_line_is_made_again(here: None, straight: Path, tmp_path: Path) -
     torn = b"".join(lines[:5]) + lines[5][:-40]
     (out / "runs.jsonl").write_bytes(torn)
     said = run("--resume", "--out", str(out))
-    assert "line 6 of runs.jsonl is not complete" in said
+    assert "1 damaged line in runs.jsonl (line 6): this run is made again" in said
     assert "5 runs are there already" in said
     assert (out / "runs.jsonl").read_bytes().startswith(torn + b"\n")
     assert quality(out) == quality(straight)
@@ -276,6 +275,7 @@ def test_another_plan_is_refused(here: None, straight: Path) -> None:
     assert f"or go on with them: --resume --out {straight}" in said
 
 
+@patient
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     # Where the tests run in the background of a shell, an interrupt would be ignored.
     start = (
@@ -288,12 +288,9 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     path = tmp_path / "o" / "runs.jsonl"
-    for _ in range(1200):
-        if path.exists() and path.read_bytes().count(b"\n") >= 2:
-            break
-        time.sleep(0.02)
+    until(lambda: path.exists() and path.read_bytes().count(b"\n") >= 2, "two runs")
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=LIMIT)
     assert process.returncode == 130
     assert "interrupted" in said
     assert f"glissade compare --resume --out {tmp_path / 'o'}" in said

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from glissade.study.engine.slurm import Slurm
 from glissade.study.run import Probe, execute, probe
 from tests.study import small
 from tests.study.small import job, numbers
+from tests.waiting import patient, until
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="kills with signals")
 
@@ -118,6 +121,7 @@ if __name__ == "__main__":
 
 
 @posix
+@patient
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "task"), [
     ("local", "slow"), ("ray", "slow"), ("local", "slow_double"), ("ray", "slow_double"),
@@ -131,10 +135,56 @@ def test_nobody_outlives_a_parent_that_is_killed(name: str, task: str, tmp_path:
             pids = small.workers(tmp_path, 2 if task == "slow" else 4)
         finally:
             driver.kill()
-    end = time.monotonic() + 20
-    while time.monotonic() < end and any(map(small.alive, pids)):
-        time.sleep(0.05)
-    assert not [pid for pid in pids if small.alive(pid)]
+    until(lambda: not any(map(small.alive, pids)), "workers to end with their parent")
+
+
+@posix
+@patient
+@pytest.mark.parametrize("newer", [False, True], ids=["as here", "kill_workers of Python 3.14"])
+def test_closing_waits_for_runs_or_ends_others_processes(
+    newer: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers in the middle of a run are gone at once; a process that is not the pool's stays."""
+    called: list[bool] = []
+    made_up = newer and not hasattr(ProcessPoolExecutor, "kill_workers")
+    if made_up:
+
+        def kill_workers(self: ProcessPoolExecutor) -> None:
+            called.append(True)
+            own = [p for p in multiprocessing.active_children() if p.pid != other.pid]
+            self.shutdown(wait=False, cancel_futures=True)
+            for process in own:
+                process.kill()
+
+        monkeypatch.setattr(ProcessPoolExecutor, "kill_workers", kill_workers, raising=False)
+    elif not newer:
+        monkeypatch.delattr(ProcessPoolExecutor, "kill_workers", raising=False)
+    other = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(3600,))
+    other.start()
+    with_ = Local(3)
+    pids: list[int] = []
+
+    def interrupted() -> bool:
+        """In the third turn, when two runs are under way."""
+        if len(with_.processes) == 2:
+            pids.extend(small.workers(tmp_path, 2))
+            raise KeyboardInterrupt
+        return True
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            with_.run(execute, [job("slow", seed=i) for i in range(3)], print, interrupted)
+    finally:
+        with_.close()
+    try:
+        assert len(set(pids)) == 2
+        assert not any(map(small.alive, pids))
+        assert other.is_alive()
+        assert bool(called) == made_up
+        assert not with_.processes
+    finally:
+        other.kill()
+        other.join()
 
 
 # Runs of several processes

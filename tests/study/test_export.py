@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +104,21 @@ def test_mlflow(store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> No
         assert ("test" in run.data.metrics) == (result.test is not None)
 
 
+@pytest.mark.parametrize("content", [b"{", b"", b"\xff"], ids=["no YAML", "nothing", "no text"])
+def test_a_damaged_store_of_mlflow_ends_in_a_traceback(
+    content: bytes, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlflow")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert said(store.folder, "--to", "mlflow")[0] == 0
+    for path in (store.folder / "mlruns").glob("*/*/meta.yaml"):
+        path.write_bytes(content)
+    code, output = said(store.folder, "--to", "mlflow")
+    assert code == 1
+    assert "glissade export: --to mlflow: its package raised " in output
+    assert "Traceback" not in output
+
+
 def test_trackio(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
     trackio = pytest.importorskip("trackio")
@@ -110,6 +126,26 @@ def test_trackio(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert said(store.folder, "--to", "trackio")[1].startswith("0 runs written, 2 were there")
     project = exports.export(store.folder, "trackio").place.rpartition(" ")[2]
     assert {x.name for x in trackio.Api().runs(project)} == {*results(store)}
+
+
+@pytest.mark.parametrize("end", [b"", b"\xff"], ids=["whole", "no text"])
+def test_a_torn_name_swallows_the_next(
+    end: bytes, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An export to trackio that was cut off as it noted a run: this run is exported again, once."""
+    exported: list[str] = []
+
+    def init(project: str, name: str, config: object) -> None:
+        exported.append(name)
+
+    made = types.SimpleNamespace(init=init, log=lambda *x, **more: None, finish=lambda: None)
+    monkeypatch.setitem(sys.modules, "trackio", made)
+    assert exports.export(store.folder, "trackio").written == 2
+    path = store.folder / "trackio.txt"
+    path.write_bytes(path.read_bytes()[:-9] + end)
+    assert exports.export(store.folder, "trackio").written == 1
+    assert exports.export(store.folder, "trackio").written == 0
+    assert exported == [*results(store), [*results(store)][1]]
 
 
 def test_steps_of_stretches() -> None:

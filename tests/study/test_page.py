@@ -17,6 +17,7 @@ from glissade.study import saying
 from glissade.study.page import picture, write
 from tests.study import analyses
 from tests.study.analyses import EVIL, KINDS
+from tests.waiting import LIMIT
 
 PANELS = ("summary", "curves", "differences", "lr", "decay", "budget", "time", "cost")
 
@@ -35,6 +36,7 @@ def _open(browser: Any, path: Path, width: int = 1280, **more: Any) -> tuple[Any
     height = 844 if width < 500 else 800
     context = browser.new_context(viewport={"width": width, "height": height}, **more)
     context.set_offline(True)
+    context.set_default_timeout(1000 * LIMIT)
     page = context.new_page()
     said: list[str] = []
     page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
@@ -44,7 +46,7 @@ def _open(browser: Any, path: Path, width: int = 1280, **more: Any) -> tuple[Any
         lambda asked: asked.url.startswith(("file:", "data:", "blob:")) or said.append(asked.url),
     )
     page.goto(path.as_uri())
-    page.wait_for_selector("body[data-ready=yes]", timeout=60_000)
+    page.wait_for_selector("body[data-ready=yes]")
     return page, said
 
 

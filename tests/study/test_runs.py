@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 import random
 from collections.abc import Iterable
 from pathlib import Path
@@ -147,6 +149,20 @@ def test_the_train_part_is_measured_where_it_is_asked_for() -> None:
     assert seen[-1] == (len(task.train.data), False)
     lost = run.train(dataclasses.replace(job("sgd(lr=1e30)"), fit=True), prepare(Strict(), "s"))
     assert lost.fit is None
+
+
+def test_a_train_metric_that_is_infinite_cannot_be_written() -> None:
+    class Unbounded(Tiny):
+        def metric(self, model: nn.Module, batches: Iterable[Any]) -> float:
+            held = [*batches]
+            of_train = sum(len(x) for x, _ in held) == len(self.train)
+            return math.inf if of_train else super().metric(model, held)
+
+    task = prepare(Unbounded(), "unbounded")
+    result = run.train(dataclasses.replace(job("sgd(lr=0.01)"), fit=True), task)
+    assert (result.fit, result.error) == (None, None)
+    assert result.quality is not None
+    json.dumps(dataclasses.asdict(result), allow_nan=False)
 
 
 def test_two_at_work_in_one_folder_are_refused(tmp_path: Path) -> None:

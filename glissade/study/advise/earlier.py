@@ -2,19 +2,73 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+from glissade.spec import specs
+from glissade.study.record import parsed, unsealed
 from glissade.study.statistics import LEVEL
 from glissade.study.task import Prepared
+from glissade.study.typed import Damaged, conform
 from glissade.study.units import Units, digits
 
 MOST = 2000  # files that are looked at
 PARTS = ("train_data", "validation_data", "test_data")
+
+
+# What is read of a summary.
+
+
+class _Choice(TypedDict):
+    trial: int | None
+    values: dict[str, float]
+    optimizer: str
+
+
+class _Row(TypedDict):
+    arm: str
+    label: str
+    chosen: list[_Choice]
+
+
+class _Interval(TypedDict):
+    low: float | None
+    high: float | None
+
+
+class _Difference(TypedDict):
+    one: str
+    other: str
+    typical: float | None
+    signed: float
+    interval: _Interval | None
+    adjusted: float
+
+
+class _Task(TypedDict):
+    task: str
+    verdict: str
+    metric: str
+    rows: list[_Row]
+    differences: list[_Difference]
+
+
+class _Plan(TypedDict):
+    tasks: dict[str, dict[str, Any]]
+
+
+class _Summary(TypedDict):
+    plan: _Plan
+    hash: str
+    seeds: int
+    tasks: list[_Task]
+
+
+class _Dated(_Summary, total=False):
+    facts: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -68,10 +122,13 @@ def search(task: Prepared, folder: Path) -> tuple[list[Earlier], list[str]]:
     found, notes = [], []
     for path in sorted(folder.rglob("summary.json"))[:MOST] if folder.is_dir() else []:
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = conform(_Dated, unsealed(parsed(path.read_bytes())))
             one = _read(task, path.parent, record)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            notes.append(f"{path} cannot be read ({type(error).__name__}): it is left out")
+        except OSError as error:
+            notes.append(f"{path} cannot be read ({error.strerror}): it is left out")
+            continue
+        except Damaged as error:
+            notes.append(f"{path} cannot be read ({error}): it is left out")
             continue
         if one is not None:
             found.append((one.date, path.stat().st_mtime, one))
@@ -79,21 +136,26 @@ def search(task: Prepared, folder: Path) -> tuple[list[Earlier], list[str]]:
     return [one for *_, one in found], notes
 
 
-def _read(task: Prepared, folder: Path, record: Mapping[str, Any]) -> Earlier | None:
+def _read(task: Prepared, folder: Path, record: _Dated) -> Earlier | None:
+    """Return a summary's part on the task, or None if it has none."""
     own = next((x for x in record["tasks"] if _name(x["task"]) == _name(task.text)), None)
     if own is None:
         return None
-    then = record["plan"]["tasks"][own["task"]]
+    then = record["plan"]["tasks"].get(own["task"])
+    if then is None:
+        raise Damaged(f"plan.tasks.{own['task']} is missing")
+    batch = conform(_Batch, then).get("batch")
     rows = own["rows"]
     arms = tuple(row["arm"] for row in rows)
     chosen = {row["arm"]: _middle(row["chosen"]) for row in rows}
+    _agree(own, arms, [x["optimizer"] for x in chosen.values() if x])
     return Earlier(
         folder=folder,
         date=str(record.get("facts", {}).get("date", "no date")),
         hash=record["hash"],
         verdict=own["verdict"],
         metric=own["metric"],
-        batch=then.get("batch"),
+        batch=batch,
         seeds=record["seeds"],
         arms=arms,
         labels={row["arm"]: row["label"] for row in rows},
@@ -104,6 +166,23 @@ def _read(task: Prepared, folder: Path, record: Mapping[str, Any]) -> Earlier | 
     )
 
 
+class _Batch(TypedDict, total=False):
+    batch: int | None
+
+
+def _agree(task: _Task, arms: Sequence[str], settings: Sequence[str]) -> None:
+    """Raise Damaged where a difference is of no row, or a setting is no optimizer's."""
+    for x in task["differences"]:
+        for which in (x["one"], x["other"]):
+            if which not in arms:
+                raise Damaged(f"a difference is of {which!r}, which has no row")
+    for text in settings:
+        try:
+            specs(text)
+        except ValueError as error:
+            raise Damaged(str(error)) from None
+
+
 def _name(text: str) -> str:
     """Of a task: my.py is my.py:task, and a file has one name from wherever it is seen."""
     place, _, name = text.rpartition(":")
@@ -112,7 +191,7 @@ def _name(text: str) -> str:
     return f"{Path(place).resolve()}:{name}" if place else name
 
 
-def _middle(chosen: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _middle(chosen: Sequence[_Choice]) -> _Choice | None:
     """Of the studies' choices the one of the middle learning rate, as `Row.values`."""
     own = sorted(
         (x for x in chosen if x["trial"] is not None), key=lambda x: x["values"].get("lr", 0.0)
@@ -120,7 +199,7 @@ def _middle(chosen: list[dict[str, Any]]) -> dict[str, Any] | None:
     return own[(len(own) - 1) // 2] if own else None
 
 
-def _found(record: Mapping[str, Any], arms: Sequence[str]) -> Found:
+def _found(record: _Difference, arms: Sequence[str]) -> Found:
     """In the summary negative means that the first is better, and None is infinite: a lead over
     runs that were lost, which the better one of the table has."""
     one, other, typical = record["one"], record["other"], record["typical"]

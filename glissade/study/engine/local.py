@@ -32,6 +32,7 @@ class Local:
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers or cores()
         self.pool: ProcessPoolExecutor | None = None
+        self.processes: set[multiprocessing.process.BaseProcess] = set()  # the pool's
 
     def run(
         self,
@@ -46,7 +47,7 @@ class Local:
         while waiting or running:
             while waiting and len(running) < (1 if alone else self.workers) and go():
                 try:
-                    running[self._pool().submit(function, waiting[0])] = waiting[0]
+                    running[self._submit(function, waiting[0])] = waiting[0]
                 except BrokenProcessPool:  # a worker died while nobody looked
                     alone = True
                     if not running:
@@ -91,16 +92,29 @@ class Local:
             self.pool = ProcessPoolExecutor(self.workers, context, initializer=_begin)
         return self.pool
 
+    def _submit(self, function: Callable[[Job], T], job: Job) -> Future[T]:
+        """Hand a job to the pool, and note the processes that it starts for it."""
+        before = set(multiprocessing.active_children())
+        try:
+            return self._pool().submit(function, job)
+        finally:
+            self.processes |= set(multiprocessing.active_children()) - before
+
     def _drop(self) -> None:
+        """Kill the pool's processes; a run under way may take hours, so none is waited for."""
         if self.pool is None:
             return
-        processes = [*(getattr(self.pool, "_processes", None) or {}).values()]
-        self.pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:  # not waited for: a run may take hours
-            process.kill()
-        for process in processes:
+        kill = getattr(self.pool, "kill_workers", None)  # from Python 3.14 on
+        if kill is not None:
+            kill()
+        else:
+            self.pool.shutdown(wait=False, cancel_futures=True)
+            for process in self.processes:
+                process.kill()
+        for process in self.processes:
             process.join()
         self.pool = None
+        self.processes.clear()
 
 
 def _begin() -> None:

@@ -24,9 +24,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from glissade.study.design import Job, RunKey, RunResult
+from glissade.study.design import Job, RunResult
 from glissade.study.engine.base import path
 from glissade.study.run import failed
+from glissade.study.typed import conform
 
 GRACE = 10.0  # seconds for the processes to end by themselves
 SHOWN = 300  # characters of a log that tells nothing better
@@ -100,18 +101,13 @@ def end_with_parent(before: Callable[[], object] = lambda: None) -> None:
 
 
 def job_from(record: dict[str, Any]) -> Job:
-    """A job from its JSON."""
-    return Job(**{**record, "key": RunKey(**record["key"]), "seeds": tuple(record["seeds"])})
+    """Return a job from its JSON."""
+    return conform(Job, record)
 
 
 def result_from(record: dict[str, Any]) -> RunResult:
-    """A result from its JSON."""
-    whole = {
-        "key": RunKey(**record["key"]),
-        "losses": tuple(record["losses"]),
-        "validation": tuple((step, at, value) for step, at, value in record["validation"]),
-    }
-    return RunResult(**{**record, **whole})
+    """Return a result from its JSON."""
+    return conform(RunResult, record)
 
 
 def main(name: str, processes: str) -> None:
