@@ -174,7 +174,7 @@ def test_hooks_and_closures_work() -> None:
 
 
 def test_bad_cycles_are_refused() -> None:
-    with pytest.raises(ValueError, match="t_0=0; allowed is a finite number over 0, in steps"):
+    with pytest.raises(ValueError, match="t_0=0: must be a finite number above 0"):
         AdamWR(parameters(), t_0=0)
     with pytest.raises(TypeError, match="t_0"):
         AdamWR(parameters())  # type: ignore[call-arg]
