@@ -21,7 +21,7 @@ _MADE: dict[str, Callable[..., Schedule]] = {}
 class _Saved(dict[str, Any]):
     """Hold a schedule as torch's LambdaLR saves it: the values in the code win on loading."""
 
-    def update(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+    def update(self, *args: Any, **kwargs: Any) -> None:
         """Change nothing; warn where a checkpoint holds another schedule."""
         saved, here = dict(*args, **kwargs), from_dict(self)
         if saved and from_dict(saved) != here:

@@ -38,7 +38,7 @@ def test_jumps_are_drawn_from_both_sides() -> None:
     """However few points there are, a restart is no slope."""
     for schedule, jump in ((warm_restarts(333), 333.0), (step_drop(777, factor=0.5), 777.0)):
         at = places(schedule, 1_000_000)
-        i = int(np.searchsorted(at, jump * (1 - 1e-9)))
+        i = int(np.searchsorted(at, jump * (1 - 1e-12)))
         below, above = at[i - 1], at[i]
         assert above - below < 1e-3
         assert abs(schedule(float(above)) - schedule(float(below))) > 0.4
