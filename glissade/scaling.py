@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from . import registry
@@ -194,8 +195,8 @@ def _moments(
     if name in SGD_LIKE or name in SIGN_LIKE:
         return
     if betas is not None:
-        scaled = tuple(round(1 - kappa * (1 - beta), 12) for beta in plain(betas))
-        kept = tuple(new if new > 0 else old for old, new in zip(betas, scaled, strict=True))
+        scaled = tuple(_less(kappa * (1 - beta)) for beta in plain(betas))
+        kept = tuple(new if 0 < new < 1 else old for old, new in zip(betas, scaled, strict=True))
         why = "1 − β grows with the batch: the averages then span as many examples as before."
         if kept != scaled:
             why += (
@@ -206,6 +207,11 @@ def _moments(
     if eps:
         why = "ε over the root of the ratio: gradients' noise, which ε is beside, shrinks so."
         yield Suggestion("eps", eps / math.sqrt(kappa), why, MALLADI)
+
+
+def _less(x: float) -> float:
+    """Return 1 − x, with twelve digits of x however small it is."""
+    return round(1 - x, 12 - min(0, math.floor(math.log10(x))))
 
 
 def _decay(kind: str, weight_decay: float, kappa: float, growth: float) -> Suggestion:
@@ -256,9 +262,10 @@ def warmup_steps(beta2: float) -> int:
 
     Source: Ma & Yarats 2021, arXiv:1910.04209 (as good as RAdam's rectification there).
     """
+    beta2 = plain(beta2)
     if not (is_number(beta2) and 0 <= beta2 < 1):
-        raise ValueError(f"beta2={beta2!r}: allowed is a number in [0, 1)")
-    return math.ceil(round(2 / (1 - beta2), 6))
+        raise ValueError(f"beta2={beta2!r}: must be a number in [0, 1)")
+    return math.ceil(2 / (1 - Fraction(repr(beta2))))  # 1 − 0.999 is not 0.001 in floats
 
 
 def convert(old: str, new: str, *, lr: float, weight_decay: float = 0.0) -> list[Suggestion]:
@@ -327,4 +334,4 @@ _CONVERT: dict[tuple[str, str], tuple[float, float, str, str]] = {
 def _positive(**given: float) -> None:
     for name, value in given.items():
         if not (is_number(plain(value)) and 0 < value < math.inf):
-            raise ValueError(f"{name}={value!r}: allowed is a finite number over 0")
+            raise ValueError(f"{name}={value!r}: must be a finite number above 0")
