@@ -47,7 +47,7 @@ class Clock(Scheduler):
 
     @property
     def t(self) -> float:
-        """The step, as the groups have it.
+        """Return the step, as the groups have it.
 
         Raises:
             ValueError: they disagree.
@@ -62,7 +62,7 @@ class Clock(Scheduler):
 
     @property  # type: ignore[override]
     def last_epoch(self) -> float:
-        """The step, under torch's name."""
+        """Return the step, under torch's name."""
         return self.t
 
     @last_epoch.setter
@@ -238,7 +238,7 @@ def _check_notes(group: Mapping[str, Any], cycles: Cycles) -> None:
 
 
 class Restarting(Optimizer):
-    """An optimizer that carries its schedule: cosines with restarts on the learning rate.
+    """Run a rule with the schedule that it carries: cosines with restarts on the learning rate.
 
     After each step it goes on to the next step's values by itself: call no scheduler. The step is
     `schedule.t`; it stands in the groups ("restarts_t", one number in all of them), and is saved
@@ -294,7 +294,7 @@ class Restarting(Optimizer):
         self.schedule.take_over()
 
     def _with_clock(self, state_dict: Mapping[str, Any]) -> dict[str, Any]:
-        """A state_dict whose groups have the clock, if it is one of this optimizer."""
+        """Return a state_dict whose groups have the clock, if it is one of this optimizer."""
         groups, clock = state_dict["param_groups"], self.schedule
         clocks = [group.get(CLOCK) for group in groups]
         if any(t is not None for t in clocks):

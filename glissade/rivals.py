@@ -49,7 +49,7 @@ def names(schedulers: list[Any]) -> str:
 
 
 def overwrites(scheduler: Any) -> bool:
-    """Return whether a scheduler sets its own values, whatever it finds."""
+    """Return whether a scheduler overwrites what it finds."""
     return not isinstance(scheduler, _FOLLOW)
 
 

@@ -26,7 +26,7 @@ DECOUPLED = "Loshchilov & Hutter 2019, arXiv:1711.05101, appendix B.1"
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A value to try, why, and whose advice it is."""
+    """Hold a value to try, why, and whose advice it is."""
 
     name: str  # of the hyperparameter, or "warmup"
     value: Any  # to try first; a pair (low, high) where the source gives a range
@@ -131,7 +131,7 @@ def batch(
     decay: str | None = None,
     warmup: float | None = None,
 ) -> list[Suggestion]:
-    """What to change when the batch goes from b0 to b examples.
+    """Suggest what to change when the batch goes from b0 to b examples.
 
     Args:
         optimizer: a name of `glissade list`.
@@ -215,7 +215,7 @@ def _less(x: float) -> float:
 
 
 def _decay(kind: str, weight_decay: float, kappa: float, growth: float) -> Suggestion:
-    """An epoch should decay weights by as much as before."""
+    """Suggest the decay that shrinks weights in an epoch by as much as before."""
     if kind == "independent":
         value, how = weight_decay * kappa, "the ratio: there are so many times fewer steps"
     elif kind == "l2":
@@ -276,7 +276,7 @@ def convert(old: str, new: str, *, lr: float, weight_decay: float = 0.0) -> list
         lr, weight_decay: of the old one.
 
     Returns:
-        Suggestions; ranges are pairs. Where nobody has published any, that is said, and where a
+        Suggestions; ranges are pairs. Where none is published, they say so, and where a
         search would begin. None at all from an optimizer to itself.
 
     Raises:
@@ -305,9 +305,9 @@ def convert(old: str, new: str, *, lr: float, weight_decay: float = 0.0) -> list
 
 
 def _unpublished(old: str, new: str, weight_decay: float) -> Iterator[Suggestion]:
-    """What can be said all the same."""
+    """Suggest where to search where nothing is published."""
     why = (
-        f"Nobody has published how to come from {old} to {new}, and its old learning rate says "
+        f"No publication says how to come from {old} to {new}, and its old learning rate says "
         "nothing of the new one: this is where `glissade compare` searches; `glissade lrfind` "
         "looks for one on your task."
     )

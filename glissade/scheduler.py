@@ -66,9 +66,9 @@ class Scheduler(LRScheduler):
 
     If something else changes a value between two steps (``group["lr"] *= 0.5`` in your loop,
     ReduceLROnPlateau, StepLR), the scheduler goes on from there: the change multiplies the base,
-    as it does for torch's schedulers that multiply. A scheduler that overwrites values whatever it
-    finds (LambdaLR, OneCycleLR) fits beside no other: a UserWarning names it, once. So it does for
-    a change while the schedule is at 0, of which no base can be told.
+    as it does for torch's schedulers that multiply. A scheduler that overwrites what it finds
+    (LambdaLR, OneCycleLR) fits beside no other: a UserWarning names it, once. A change while the
+    schedule's value is 0 is lost, since no base gives it: a UserWarning says so.
 
     Args:
         optimizer: any ``torch.optim.Optimizer``.
@@ -156,7 +156,7 @@ class Scheduler(LRScheduler):
 
     @property  # type: ignore[override]
     def last_epoch(self) -> float:
-        """The step, under torch's name."""
+        """Return the step, under torch's name."""
         return self.t
 
     @last_epoch.setter
@@ -167,7 +167,7 @@ class Scheduler(LRScheduler):
 
     @property
     def base_lrs(self) -> list[Any]:  # type: ignore[override]
-        """Each group's learning rate before it is scheduled."""
+        """Return each group's learning rate before it is scheduled."""
         pairs = zip(self.optimizer.param_groups, self._bases, strict=False)
         return [base.get("lr", group.get("lr")) for group, base in pairs]
 
@@ -263,7 +263,7 @@ class Scheduler(LRScheduler):
             self._saved[key].append(saving.saved(f))
 
     def _functions(self, key: str, number: int) -> Any:
-        """The schedule or schedules of a hyperparameter in a group; None leaves it alone."""
+        """Return the schedule or schedules of a hyperparameter in a group; None leaves it alone."""
         given = self.schedules[key]
         if not isinstance(given, list):
             return given
@@ -334,7 +334,7 @@ class Scheduler(LRScheduler):
     # Bases: of new groups, and after another's change
 
     def _all_bases(self) -> list[dict[str, Any]]:
-        """Each group's base values, those of new groups too."""
+        """Return each group's base values, those of new groups too."""
         groups, bases = self.optimizer.param_groups, list(self._bases)
         for number, group in enumerate(groups[len(bases) :], len(bases)):
             for key in self.schedules:
@@ -357,7 +357,7 @@ class Scheduler(LRScheduler):
         )
 
     def _followed(self, bases: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The bases from which to go on where another has changed a value."""
+        """Return the bases from which to go on where another has changed a value."""
         out = list(bases)
         trio = zip(self.optimizer.param_groups, self._written, out, strict=False)
         for number, (group, written, base) in enumerate(trio):
@@ -368,7 +368,7 @@ class Scheduler(LRScheduler):
         return out
 
     def _rebased(self, number: int, key: str, base: Any) -> Any:
-        """The base that gives a hyperparameter the value that another gave it."""
+        """Return the base that gives a hyperparameter the value that another gave it."""
         written, now = self._written[number], plain(self.optimizer.param_groups[number][key])
         was, factor = written.values[key], written.factors[key]
         self._seen(number, key, was, now)
@@ -418,7 +418,7 @@ class Scheduler(LRScheduler):
     def _values(
         self, t: float, all_bases: Sequence[Mapping[str, Any]]
     ) -> Iterator[tuple[int, str, Any, Any]]:
-        """What each group's hyperparameters are at step t, and the factors in them."""
+        """Yield each group's hyperparameters at step t, and the factors in them."""
         for number, bases in enumerate(all_bases):
             for key, base in bases.items():
                 f = self._functions(key, number)
@@ -441,7 +441,9 @@ class Scheduler(LRScheduler):
                 group.setdefault(f"initial_{key}", value)  # torch's have initial_lr there
         self.t, self._bases = t, bases
         self._unshare()
-        self._written = [Written(group) for group in groups]
+        old = self._written
+        same = len(old) == len(groups) and all(w.group is g for w, g in zip(old, groups))  # noqa: B905 - speed
+        self._written = old if same else [Written(group) for group in groups]
         for number, key, value, factor in values:
             self._put(number, key, value, factor)
 
@@ -597,7 +599,7 @@ def _set(group: Group, key: str, value: Any) -> None:
 
 
 def _own(key: str, group: Mapping[str, Any]) -> bool:
-    """Whether an optimizer or a scheduler keeps it in a group for itself."""
+    """Return whether an optimizer or a scheduler keeps it in a group for itself."""
     base = key.startswith("initial_") and key.removeprefix("initial_") in group
     return (
         base
@@ -607,7 +609,7 @@ def _own(key: str, group: Mapping[str, Any]) -> bool:
 
 
 def _scheduled(value: Any) -> bool:
-    """Whether a hyperparameter is a number or a tuple of numbers."""
+    """Return whether a hyperparameter is a number or a tuple of numbers."""
     value = plain(value)
     return is_number(value) or (
         isinstance(value, tuple) and len(value) > 0 and all(map(is_number, value))
@@ -615,7 +617,7 @@ def _scheduled(value: Any) -> bool:
 
 
 def _at(key: str, base: float, f: Multiplier | None, t: float) -> tuple[float, float | None]:
-    """The value at step t, and the factor in it."""
+    """Return the value at step t, and the factor in it."""
     if f is None:
         return base, None
     try:
@@ -632,7 +634,7 @@ def _at(key: str, base: float, f: Multiplier | None, t: float) -> tuple[float, f
 
 
 def _stored(value: Any, like: Any) -> Any:
-    """A value as the tensor that it is written into rounds it."""
+    """Return a value as the tensor that it is written into rounds it."""
     if isinstance(like, Tensor) and not isinstance(value, tuple):
         return torch.tensor(value, dtype=like.dtype).item()
     return value

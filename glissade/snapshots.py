@@ -38,7 +38,7 @@ class Snapshots:
             number of steps.
         folder: None keeps snapshots in memory (on the model's device); a folder keeps each as a
             safetensors file that is whole or not there.
-        resume: go on with the snapshots that the folder holds, if any; without it they are refused.
+        resume: go on with the snapshots that the folder holds; without it they are a ValueError.
 
     Raises:
         TypeError, ValueError: cycles that are none of these; a folder with snapshots of another
@@ -246,8 +246,8 @@ def recompute_batch_norm(
     """Batch-norm statistics anew, from one pass over the data in train mode.
 
     Args:
-        model: whose running means and variances are set; the mean over all batches, whatever the
-            layers' momentum.
+        model: whose running means and variances are set; the mean over all batches, with
+            any momentum of the layers.
         loader: batches, or tuples whose first is the model's input.
         device: where batches go; None leaves them.
 

@@ -95,7 +95,7 @@ def test_lion_from_adamw() -> None:
 def test_where_nobody_has_published_any_that_is_said() -> None:
     found = by_name(convert("adam", "sgd", lr=1.0, weight_decay=0.1))
     assert found["lr"].value == registry.lookup("sgd").lr_range
-    assert "Nobody has published how to come from adam to sgd" in found["lr"].why
+    assert "No publication says how to come from adam to sgd" in found["lr"].why
     assert found["weight_decay"].value == 0.1
     assert all(one.source.startswith("no publication") for one in found.values())
     assert [one.name for one in convert("adam", "sgd", lr=1.0)] == ["lr"]

@@ -35,7 +35,7 @@ class _Saved(dict[str, Any]):
 
 
 class Schedule:
-    """A function of the step, with its values bound: what the functions of this module return."""
+    """Bind the values of a function of the step: the functions of this module return these."""
 
     __slots__ = ("_call", "_formula", "name", "values")
 
@@ -46,7 +46,7 @@ class Schedule:
         self._call = functools.partial(formula, **self.values)
 
     def __call__(self, t: float) -> float:
-        """The multiplier at step t, counted from 0.
+        """Return the multiplier at step t, counted from 0.
 
         Raises:
             ValueError: t is negative, or not a finite number; the value is too large for a float.
@@ -100,12 +100,12 @@ class Schedule:
         return _make, (self.name, self.values)
 
     def as_dict(self) -> dict[str, Any]:
-        """What `from_dict` takes: names, numbers and dicts alone."""
+        """Return what `from_dict` takes: names, numbers and dicts alone."""
         values = {k: v.as_dict() if isinstance(v, Schedule) else v for k, v in self.values.items()}
         return {"name": self.name, **values}
 
     def to_json(self) -> str:
-        """As JSON, which `from_json` takes."""
+        """Return it as JSON, which `from_json` takes."""
         return json.dumps(self.as_dict())
 
 
@@ -118,7 +118,7 @@ def _make(name: str, values: Mapping[str, Any]) -> Schedule:
 
 
 def from_dict(given: Mapping[str, Any]) -> Schedule:
-    """The schedule of `Schedule.as_dict`; ValueError or TypeError where it is none."""
+    """Return the schedule of `Schedule.as_dict`; ValueError or TypeError where it is none."""
     if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
         raise ValueError(f"{given!r} is no schedule: it has no name")
     values: dict[str, Any] = {}
@@ -130,7 +130,7 @@ def from_dict(given: Mapping[str, Any]) -> Schedule:
 
 
 def from_json(text: str) -> Schedule:
-    """The schedule that `Schedule.to_json` wrote.
+    """Return the schedule that `Schedule.to_json` wrote.
 
     Raises:
         ValueError: it is no JSON, no schedule, or has values that are not allowed.

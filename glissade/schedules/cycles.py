@@ -23,7 +23,7 @@ from .base import (
 
 
 def cycle(t: float, t_0: float, t_mult: float) -> tuple[int, float, float]:
-    """The cycle that step t is in, the steps since its start, and its length: t_0·t_mult^i."""
+    """Return the cycle of step t, the steps since its start, and its length: t_0·t_mult^i."""
     if t_mult == 1:
         i = floor(t / t_0)
         return i, max(0.0, t - i * t_0), t_0
@@ -36,7 +36,7 @@ def cycle(t: float, t_0: float, t_mult: float) -> tuple[int, float, float]:
 
 
 def start(i: int, t_0: float, t_mult: float) -> float:
-    """The step at which cycle i starts; whole where t_0 and t_mult are."""
+    """Return the step at which cycle i starts; whole where t_0 and t_mult are."""
     if t_mult == 1:
         return i * t_0
     if float(t_mult).is_integer() and float(t_0).is_integer():

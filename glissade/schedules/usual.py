@@ -58,7 +58,7 @@ USUAL: dict[str, Callable[[int], Schedule]] = {
 
 
 def usual(name: str, steps: int) -> Schedule:
-    """The schedule of this name for a run of so many steps.
+    """Return the schedule of this name for a run of so many steps.
 
     Raises:
         ValueError: `then` and `product`, which have no usual values.
