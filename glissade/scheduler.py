@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -289,14 +290,20 @@ class Scheduler(LRScheduler):
 
     def _check_alone(self) -> None:
         """Raise ValueError if another Scheduler drives one of these hyperparameters."""
+        if not any(self._shares(other) for other in rivals.ours(self.optimizer)):
+            return
+        gc.collect()  # the other may be in a ring that nothing holds any more
         for other in rivals.ours(self.optimizer):
-            for key in other.schedules:
-                if self._drives(key) & other._drives(key):
-                    raise ValueError(
-                        f"{key} of this {type(self.optimizer).__name__} is driven by {other!r} "
-                        f"already, and {self!r} would drive it as well: join the schedules (a * b, "
-                        "a.then(b, at=n)) in one Scheduler, or delete the other one first"
-                    )
+            if key := self._shares(other):
+                raise ValueError(
+                    f"{key} of this {type(self.optimizer).__name__} is driven by {other!r} "
+                    f"already, and {self!r} would drive it as well: join the schedules (a * b, "
+                    "a.then(b, at=n)) in one Scheduler, or delete the other one first"
+                )
+
+    def _shares(self, other: Scheduler) -> str:
+        """Return a hyperparameter that both drive in a group; "" if there is none."""
+        return next((k for k in self.schedules if self._drives(k) & other._drives(k)), "")
 
     def _drives(self, key: str) -> set[tuple[int, int]]:
         """Return which groups' hyperparameter it sets: their numbers, and places in a tuple."""

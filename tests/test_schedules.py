@@ -43,7 +43,7 @@ from glissade.schedules import (
     wsd,
 )
 from glissade.schedules.cycles import start
-from glissade.schedules.usual import usual
+from glissade.schedules.usual import USUAL, usual
 
 EXAMPLES: list[Schedule] = [
     constant(),
@@ -327,6 +327,16 @@ def test_a_share_of_a_round_number_of_steps_is_whole() -> None:
 def test_the_usual_exponential_leaves_one_per_cent(steps: int) -> None:
     """Of γ the digits count that tell it from 1."""
     assert usual("exponential", steps)(steps) == pytest.approx(0.01, rel=1e-4)
+
+
+@pytest.mark.parametrize("steps", range(1, 30))
+def test_the_usual_schedules_are_there_for_short_runs(steps: int) -> None:
+    """Half and three quarters of three steps were both 2, and a warm-up of one left none."""
+    for name in USUAL:
+        if steps < 4 and name in ("one_cycle", "momentum_cycle"):
+            continue  # torch's count of steps leaves none to go up
+        schedule = usual(name, steps)
+        assert all(schedule(t) >= 0 for t in range(steps + 1))
 
 
 # What is a step, and what is too large

@@ -24,8 +24,9 @@ from .falling import (
 from .joined import warmup
 
 
-def _of(steps: int, share: float) -> int:
-    return max(1, round(share * steps))
+def _of(steps: int, share: float) -> float:
+    """Return a share of a run, in whole steps where there are enough to tell parts apart."""
+    return max(1, round(share * steps)) if steps >= 4 else share * steps
 
 
 def _down_to(left: float, steps: int) -> float:
