@@ -184,6 +184,7 @@ class Clock(Scheduler):
             return
         found = [x for x in rivals.others(self.optimizer) if not isinstance(x, ReduceLROnPlateau)]
         if found:
+            self._changes = 0  # look again at the next step
             group, was = self.optimizer.param_groups[number], self._written[number].values[key]
             name = type(self.optimizer).__name__
             raise ValueError(
@@ -340,7 +341,10 @@ class AdamWR(Restarting):
               \\frac{\\lambda_{norm}}{\\sqrt{T_i}}\\,p\\Big), \\qquad
               \\eta_t = floor + \\tfrac12(1-floor)(1+\\cos(\\pi\\,T_{cur}/T_i))
 
-    The decay is "independent": it follows η, not lr, and is scheduled once.
+    The decay is "independent": it follows η, not lr, and is scheduled once. The step is
+    `schedule.t`, kept in the groups as "restarts_t". Call no scheduler: another one of lr is a
+    ValueError at the next step. A Trainer that needs one takes `optimizer.schedule`, whose `step()`
+    changes nothing.
 
     Args:
         params: as for `Optimizer`.
@@ -400,7 +404,8 @@ class SGDWR(Restarting):
     .. math:: v \\leftarrow \\mu v + g, \\qquad
               p \\leftarrow p - \\eta_t\\Big(lr\\,v + \\frac{\\lambda_{norm}}{\\sqrt{T_i}}\\,p\\Big)
 
-    The decay is "independent": it follows η, not lr, and is scheduled once.
+    The decay is "independent": it follows η, not lr, and is scheduled once. The step and other
+    schedulers: as in `AdamWR`.
 
     Args:
         params: as for `Optimizer`.

@@ -51,6 +51,8 @@ MULTIPLY: dict[str, Callable[[Any], Any]] = {
     "MultiplicativeLR": lambda o: theirs.MultiplicativeLR(o, lambda t: 0.8),
     "LinearLR": lambda o: theirs.LinearLR(o, 0.5, total_iters=4),
     "PolynomialLR": lambda o: theirs.PolynomialLR(o, 20, 2.0),
+    "ConstantLR": lambda o: theirs.ConstantLR(o, 0.5, total_iters=3),
+    "CosineAnnealingLR": lambda o: theirs.CosineAnnealingLR(o, 20),
 }
 
 
