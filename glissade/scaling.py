@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from . import registry
@@ -25,7 +26,7 @@ DECOUPLED = "Loshchilov & Hutter 2019, arXiv:1711.05101, appendix B.1"
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A value to try, why, and whose advice it is."""
+    """Hold a value to try, why, and whose advice it is."""
 
     name: str  # of the hyperparameter, or "warmup"
     value: Any  # to try first; a pair (low, high) where the source gives a range
@@ -130,7 +131,7 @@ def batch(
     decay: str | None = None,
     warmup: float | None = None,
 ) -> list[Suggestion]:
-    """What to change when the batch goes from b0 to b examples.
+    """Suggest what to change when the batch goes from b0 to b examples.
 
     Args:
         optimizer: a name of `glissade list`.
@@ -194,8 +195,8 @@ def _moments(
     if name in SGD_LIKE or name in SIGN_LIKE:
         return
     if betas is not None:
-        scaled = tuple(round(1 - kappa * (1 - beta), 12) for beta in plain(betas))
-        kept = tuple(new if new > 0 else old for old, new in zip(betas, scaled, strict=True))
+        scaled = tuple(_less(kappa * (1 - beta)) for beta in plain(betas))
+        kept = tuple(new if 0 < new < 1 else old for old, new in zip(betas, scaled, strict=True))
         why = "1 − β grows with the batch: the averages then span as many examples as before."
         if kept != scaled:
             why += (
@@ -208,8 +209,13 @@ def _moments(
         yield Suggestion("eps", eps / math.sqrt(kappa), why, MALLADI)
 
 
+def _less(x: float) -> float:
+    """Return 1 − x, with twelve digits of x however small it is."""
+    return round(1 - x, 12 - min(0, math.floor(math.log10(x))))
+
+
 def _decay(kind: str, weight_decay: float, kappa: float, growth: float) -> Suggestion:
-    """An epoch should decay weights by as much as before."""
+    """Suggest the decay that shrinks weights in an epoch by as much as before."""
     if kind == "independent":
         value, how = weight_decay * kappa, "the ratio: there are so many times fewer steps"
     elif kind == "l2":
@@ -256,9 +262,10 @@ def warmup_steps(beta2: float) -> int:
 
     Source: Ma & Yarats 2021, arXiv:1910.04209 (as good as RAdam's rectification there).
     """
+    beta2 = plain(beta2)
     if not (is_number(beta2) and 0 <= beta2 < 1):
-        raise ValueError(f"beta2={beta2!r}: allowed is a number in [0, 1)")
-    return math.ceil(round(2 / (1 - beta2), 6))
+        raise ValueError(f"beta2={beta2!r}: must be a number in [0, 1)")
+    return math.ceil(2 / (1 - Fraction(repr(beta2))))  # 1 − 0.999 is not 0.001 in floats
 
 
 def convert(old: str, new: str, *, lr: float, weight_decay: float = 0.0) -> list[Suggestion]:
@@ -269,7 +276,7 @@ def convert(old: str, new: str, *, lr: float, weight_decay: float = 0.0) -> list
         lr, weight_decay: of the old one.
 
     Returns:
-        Suggestions; ranges are pairs. Where nobody has published any, that is said, and where a
+        Suggestions; ranges are pairs. Where none is published, they say so, and where a
         search would begin. None at all from an optimizer to itself.
 
     Raises:
@@ -298,9 +305,9 @@ def convert(old: str, new: str, *, lr: float, weight_decay: float = 0.0) -> list
 
 
 def _unpublished(old: str, new: str, weight_decay: float) -> Iterator[Suggestion]:
-    """What can be said all the same."""
+    """Suggest where to search where nothing is published."""
     why = (
-        f"Nobody has published how to come from {old} to {new}, and its old learning rate says "
+        f"No publication says how to come from {old} to {new}, and its old learning rate says "
         "nothing of the new one: this is where `glissade compare` searches; `glissade lrfind` "
         "looks for one on your task."
     )
@@ -327,4 +334,4 @@ _CONVERT: dict[tuple[str, str], tuple[float, float, str, str]] = {
 def _positive(**given: float) -> None:
     for name, value in given.items():
         if not (is_number(plain(value)) and 0 < value < math.inf):
-            raise ValueError(f"{name}={value!r}: allowed is a finite number over 0")
+            raise ValueError(f"{name}={value!r}: must be a finite number above 0")

@@ -9,24 +9,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from .checks import is_number
+from .checks import is_number, plain
 from .restarts import Restarting
 from .scheduler import Scheduler
 from .schedules import Schedule
 from .schedules.cycles import cycle
 
 Weights = dict[str, Tensor]
-_NAME = re.compile(r"snapshot-(\d+)\.safetensors")
+_NAME = re.compile(r"snapshot-(\d+(?:\.\d+)?)\.safetensors")
 
 
 class Snapshots:
-    """Keeps a model's weights at the end of each cycle, where the learning rate is at its least.
+    """Keep a model's weights at the end of each cycle, where the learning rate is at its least.
 
-    Call `step()` after each of the optimizer's (and the scheduler's) steps.
+    Call `step()` after each of the optimizer's (and the scheduler's) steps. A Scheduler or an
+    optimizer with restarts that passes the end of a cycle takes the snapshot at once, before the
+    weights move on: it may count epochs or parts of them, and go by more than 1.
 
     Args:
         model: whose weights and buffers are kept.
@@ -35,7 +38,7 @@ class Snapshots:
             number of steps.
         folder: None keeps snapshots in memory (on the model's device); a folder keeps each as a
             safetensors file that is whole or not there.
-        resume: go on with the snapshots that the folder holds, if any; without it they are refused.
+        resume: go on with the snapshots that the folder holds; without it they are a ValueError.
 
     Raises:
         TypeError, ValueError: cycles that are none of these; a folder with snapshots of another
@@ -65,14 +68,17 @@ class Snapshots:
         resume: bool = False,
     ) -> None:
         self.model = model
-        self._scheduler = cycles.schedule if isinstance(cycles, Restarting) else cycles
-        self._ends = _ends(self._scheduler)
+        self._scheduler = cycles.schedule if isinstance(cycles, Restarting) else plain(cycles)
+        self._cycle = _cycle(self._scheduler)
         self._t: float = 0
-        self._held: dict[int, Weights] = {}
+        self._ended = False  # a cycle, since `step` was last called
+        self._held: dict[float, Weights] = {}
         self.folder = None if folder is None else Path(folder)
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._check_there(self.folder, resume)
+        if isinstance(self._scheduler, Scheduler):
+            self._scheduler.watch(self)
 
     def _check_there(self, folder: Path, resume: bool) -> None:
         """Raise ValueError if there are snapshots that are not this run's."""
@@ -98,16 +104,22 @@ class Snapshots:
 
     @property
     def t(self) -> float:
-        """The step: the scheduler's, or how often `step` was called."""
+        """Return the step: the scheduler's, or how often `step` was called."""
         return self._scheduler.t if isinstance(self._scheduler, Scheduler) else self._t
 
     def step(self) -> bool:
-        """Take a snapshot if a cycle has just ended; whether it has."""
+        """Take a snapshot if a cycle has just ended; return whether one has since the last call."""
         self._t += 1
-        ended = self._ends(self.t)
-        if ended:
-            self.take()
+        if not isinstance(self._scheduler, Scheduler):
+            self.moved(self._t - 1, self._t)
+        ended, self._ended = self._ended, False
         return ended
+
+    def moved(self, before: float, after: float) -> None:
+        """Take a snapshot if a cycle ended between two steps: schedulers call it."""
+        if self._cycle(after) > self._cycle(max(0, before)):
+            self.take()
+            self._ended = True
 
     @torch.no_grad()
     def take(self) -> None:
@@ -115,12 +127,12 @@ class Snapshots:
         # clone: a file may not hold memory that two names share, as tied weights do
         now = {k: v.detach().clone().contiguous() for k, v in self.model.state_dict().items()}
         if self.folder is None:
-            self._held[int(self.t)] = now
+            self._held[_whole(self.t)] = now
             return
-        path = self.folder / f"snapshot-{int(self.t):08d}.safetensors"
+        path = self.folder / _file(self.t)
         part = path.with_suffix(f".{os.getpid()}.part")
         try:
-            _safetensors().save_file(now, part, metadata={"step": str(int(self.t))})
+            _safetensors().save_file(now, part, metadata={"step": str(_whole(self.t))})
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
@@ -128,18 +140,18 @@ class Snapshots:
     # Reading them
 
     @property
-    def steps(self) -> list[int]:
-        """The steps at whose end they were taken, in order."""
+    def steps(self) -> list[float]:
+        """Return the steps at which they were taken, in order: whole ones as int."""
         if self.folder is None:
             return sorted(self._held)
         found = (_NAME.fullmatch(path.name) for path in self.folder.iterdir())
-        return sorted(int(name[1]) for name in found if name)
+        return sorted(_whole(float(name[1])) for name in found if name)
 
     def __len__(self) -> int:
         return len(self.steps)
 
-    def weights(self, step: int) -> Weights:
-        """The state_dict of the model at the snapshot of this step.
+    def weights(self, step: float) -> Weights:
+        """Return the state_dict of the model at the snapshot of this step.
 
         Raises:
             KeyError: there is none.
@@ -148,23 +160,23 @@ class Snapshots:
             raise KeyError(f"no snapshot of step {step!r}; there are those of {self.steps}")
         if self.folder is None:
             return self._held[step]
-        path = self.folder / f"snapshot-{step:08d}.safetensors"
+        path = self.folder / _file(step)
         loaded: Weights = _safetensors().load_file(path)
         return loaded
 
-    def _last(self, last: int | None) -> list[int]:
+    def _last(self, last: int | None) -> list[float]:
         steps = self.steps
         if not steps:
             raise ValueError("there is no snapshot yet: the first cycle has not ended")
         if last is not None and not 1 <= last <= len(steps):
             raise ValueError(
-                f"last={last!r}; allowed are 1 to {len(steps)}, the snapshots there are"
+                f"last={last!r}: must be 1 to {len(steps)}, as many as there are snapshots"
             )
         return steps if last is None else steps[-last:]
 
     @contextmanager
-    def loaded(self, step: int) -> Iterator[nn.Module]:
-        """The model with the weights of a snapshot, for as long as the block lasts."""
+    def loaded(self, step: float) -> Iterator[nn.Module]:
+        """Give the model the weights of a snapshot, for as long as the block lasts."""
         now = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         try:
             self.model.load_state_dict(self.weights(step))
@@ -174,7 +186,7 @@ class Snapshots:
 
     @torch.no_grad()
     def predict(self, function: Callable[[nn.Module], Tensor], last: int | None = None) -> Tensor:
-        """The mean of what a function of the model, in eval mode, returns, over the snapshots.
+        """Return the mean, over the snapshots, of a function of the model in eval mode.
 
         Args:
             function: takes the model and returns predictions of one shape: probabilities, say, by
@@ -201,7 +213,7 @@ class Snapshots:
 
     @torch.no_grad()
     def average(self, last: int | None = None) -> Weights:
-        """The mean of the weights, as a state_dict; what is no floating point is the latest's.
+        """Return the mean of the weights as a state_dict; integers are the latest snapshot's.
 
         Batch-norm statistics of such a mean are those of no model: call `update_bn` after loading.
 
@@ -219,13 +231,13 @@ class Snapshots:
     # State, of what is in memory
 
     def state_dict(self) -> dict[str, Any]:
-        """The step, and the snapshots if they are in memory."""
+        """Return the step, and the snapshots if they are in memory."""
         return {"t": self._t, "snapshots": {step: dict(x) for step, x in self._held.items()}}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on where another one was."""
         self._t = state_dict["t"]
-        self._held = {int(step): dict(x) for step, x in state_dict["snapshots"].items()}
+        self._held = {_whole(float(t)): dict(x) for t, x in state_dict["snapshots"].items()}
 
 
 def recompute_batch_norm(
@@ -234,8 +246,8 @@ def recompute_batch_norm(
     """Batch-norm statistics anew, from one pass over the data in train mode.
 
     Args:
-        model: whose running means and variances are set; the mean over all batches, whatever the
-            layers' momentum.
+        model: whose running means and variances are set; the mean over all batches, with
+            any momentum of the layers.
         loader: batches, or tuples whose first is the model's input.
         device: where batches go; None leaves them.
 
@@ -271,7 +283,18 @@ def _mean(values: list[Tensor]) -> Tensor:
     return torch.stack([x.to(wide) for x in values]).mean(0).to(values[0].dtype)
 
 
-def _some(steps: list[int]) -> str:
+def _whole(t: float) -> float:
+    """Return a step as an int if it is one."""
+    return int(t) if float(t).is_integer() else t
+
+
+def _file(t: float) -> str:
+    """Return the name of the file of a step, with all digits of a fraction."""
+    whole, _, rest = np.format_float_positional(float(t), trim="-").partition(".")
+    return f"snapshot-{int(whole):08d}{'.' + rest if rest else ''}.safetensors"
+
+
+def _some(steps: list[float]) -> str:
     return ", ".join(map(str, steps)) if len(steps) < 5 else f"{steps[0]} to {steps[-1]}"
 
 
@@ -279,37 +302,37 @@ def _tensor(kind: tuple[str, tuple[int, ...]] | None) -> str:
     return "missing" if kind is None else f"a {kind[0]} of shape {kind[1]}"
 
 
-def _ends(cycles: Any) -> Callable[[float], bool]:
-    """Whether a cycle ends with the step before t."""
+def _cycle(cycles: Any) -> Callable[[float], int]:
+    """Return a function of the step: how many cycles have ended before it."""
     of = cycles
     if isinstance(cycles, Scheduler):
         of = cycles.schedules.get("lr")
-    if isinstance(of, Schedule) and (found := _ends_of(of)) is not None:
+    if isinstance(of, Schedule) and (found := _cycle_of(of)) is not None:
         return found
     if is_number(of) and of >= 1 and float(of).is_integer():
-        return lambda t: t > 0 and t % of == 0
+        return lambda t: int(t // of)
     said = f"cycles={cycles!r}"
     if isinstance(cycles, torch.optim.Optimizer):
         said = f"cycles is an optimizer ({type(cycles).__name__}), which has no cycles by itself"
     elif isinstance(cycles, Scheduler):
         said = f"cycles is a Scheduler with lr={of!r}"
     raise (ValueError if is_number(of) else TypeError)(
-        f"{said}: allowed are an AdamWR or SGDWR, the glissade.Scheduler that drives the optimizer "
+        f"{said}: must be an AdamWR or SGDWR, the glissade.Scheduler that drives the optimizer "
         "with lr=warm_restarts(...) or lr=warmup(n, warm_restarts(...)), such a schedule, or a "
-        "number of steps"
+        "whole number of steps"
     )
 
 
-def _ends_of(schedule: Schedule) -> Callable[[float], bool] | None:
-    """The same for a schedule; None if it has no cycles."""
+def _cycle_of(schedule: Schedule) -> Callable[[float], int] | None:
+    """Return the same for a schedule; None if it has no cycles."""
     values = schedule.values
     if schedule.name == "warmup":
-        inner, first = _ends_of(values["schedule"]), values["steps"]
-        return None if inner is None else lambda t: inner(t - first)
+        inner, first = _cycle_of(values["schedule"]), values["steps"]
+        return None if inner is None else lambda t: inner(max(0.0, t - first))
     if schedule.name != "warm_restarts":
         return None
     t_0, t_mult = values["t_0"], values["t_mult"]
-    return lambda t: t >= 1 and cycle(t, t_0, t_mult)[0] > cycle(t - 1, t_0, t_mult)[0]
+    return lambda t: cycle(t, t_0, t_mult)[0]
 
 
 def _safetensors() -> Any:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
+import hypothesis.strategies as st
+import numpy as np
 import pytest
+import torch
+from hypothesis import given
 
 from glissade import registry, scaling
 from glissade.scaling import Suggestion, batch, convert
@@ -90,7 +95,7 @@ def test_lion_from_adamw() -> None:
 def test_where_nobody_has_published_any_that_is_said() -> None:
     found = by_name(convert("adam", "sgd", lr=1.0, weight_decay=0.1))
     assert found["lr"].value == registry.lookup("sgd").lr_range
-    assert "Nobody has published how to come from adam to sgd" in found["lr"].why
+    assert "No publication says how to come from adam to sgd" in found["lr"].why
     assert found["weight_decay"].value == 0.1
     assert all(one.source.startswith("no publication") for one in found.values())
     assert [one.name for one in convert("adam", "sgd", lr=1.0)] == ["lr"]
@@ -114,13 +119,36 @@ def test_values_that_few_have_tried_have_a_caution() -> None:
 
 
 def test_what_is_refused() -> None:
-    with pytest.raises(ValueError, match="b0=0: allowed is a finite number over 0"):
+    with pytest.raises(ValueError, match="b0=0: must be a finite number above 0"):
         scaling.linear(0.1, 0, 10)
     with pytest.raises(ValueError, match="lr=nan"):
         batch("adam", 1, 2, lr=math.nan)
     with pytest.raises(ValueError, match="did you mean 'adamw'"):
         batch("adamww", 1, 2, lr=1.0)
-    with pytest.raises(ValueError, match="beta2=1: allowed is a number in"):
+    with pytest.raises(ValueError, match="beta2=1: must be a number in"):
         scaling.warmup_steps(1)
     with pytest.raises(ValueError, match="unknown optimizer"):
         convert("adam", "newtonn", lr=1.0)
+
+
+@given(nines=st.integers(1, 12))
+def test_a_beta_near_one_is_counted_exactly(nines: int) -> None:
+    """1 − 0.999999999 is no 1e-9 in floats: the warm-up was 57 steps too long."""
+    beta2 = float("0." + "9" * nines)
+    assert scaling.warmup_steps(beta2) == 2 * 10**nines
+
+
+@pytest.mark.parametrize("number", [np.float32(0.5), np.float64(0.5), torch.tensor(0.5)])
+def test_a_beta_may_be_a_number_of_numpy_or_torch(number: Any) -> None:
+    assert scaling.warmup_steps(number) == 4
+
+
+@given(nines=st.integers(1, 10), shrink=st.integers(0, 12))
+def test_a_scaled_beta_stays_below_one(nines: int, shrink: int) -> None:
+    """Rounded to 12 places it was 1.0."""
+    beta = float("0." + "9" * nines)
+    suggestions = scaling.batch("adamw", 2**shrink, 1, lr=1e-3, betas=(beta, beta))
+    (found,) = (one.value for one in suggestions if one.name == "betas")
+    for new in found:
+        assert beta <= new < 1
+        assert 1 - new == pytest.approx((1 - beta) / 2**shrink, rel=1e-3)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import io
 import math
 import pickle
 import warnings
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -39,6 +43,7 @@ from glissade.schedules import (
     wsd,
 )
 from glissade.schedules.cycles import start
+from glissade.schedules.usual import USUAL, usual
 
 EXAMPLES: list[Schedule] = [
     constant(),
@@ -218,7 +223,7 @@ def test_restarts_start_at_the_peak(t_0: int, t_mult: float, i: int, decay: floa
 @given(total=st.integers(2, 10_000), cut_frac=st.floats(0.01, 0.99), ratio=st.floats(1, 100))
 def test_slanted_triangular(total: int, cut_frac: float, ratio: float) -> None:
     schedule = slanted_triangular(total, cut_frac=cut_frac, ratio=ratio)
-    cut = math.ceil(total * cut_frac)
+    cut = math.ceil(total * Fraction(repr(cut_frac)))
     assert schedule(cut) == 1
     assert schedule(0) == pytest.approx(1 / ratio)
     far = schedule(cut / cut_frac)
@@ -268,32 +273,174 @@ def test_composition(steps: int, t: float) -> None:
     assert (inner * linear(30))(t) == inner(t) * linear(30)(t) == product(inner, linear(30))(t)
 
 
+# Rounding where a schedule jumps: round numbers mean what they say, whatever their product is
+
+decimals = st.integers(1, 400).map(lambda n: n / 100)  # lengths such as 2.2, 0.07
+counts = st.integers(1, 200)
+
+
+def exact(x: float) -> Fraction:
+    return Fraction(repr(x))
+
+
+@given(every=decimals, n=counts, factor=st.floats(0.5, 0.99))
+def test_a_length_in_fractions_drops_and_restarts_at_its_multiples(
+    every: float, n: int, factor: float
+) -> None:
+    """11 // 2.2 is 4.0, and 11 is the fifth multiple of 2.2."""
+    t = float(n * exact(every))
+    assert step_drop(every, factor)(t) == factor**n
+    assert warm_restarts(every, peak_decay=factor)(t) == pytest.approx(factor**n, rel=1e-9)
+    assert cyclic(every / 2, every / 2, low=0.5)(t) == pytest.approx(0.5, abs=1e-6)
+    between = float((n + Fraction(1, 2)) * exact(every))
+    assert step_drop(every, factor)(between) == factor**n
+    assert warm_restarts(every, peak_decay=factor)(between) == pytest.approx(factor**n / 2)
+
+
+@given(step=decimals, n=counts)
+def test_a_mark_that_is_a_product_is_reached_at_the_number_it_means(step: float, n: int) -> None:
+    """3 * 0.1 is 0.30000000000000004, and 0.3 is not before it."""
+    mark, t = n * step, float(n * exact(step))
+    assert multi_step((mark,), factor=0.5)(t) == 0.5
+    assert cosine(1000).then(constant(), at=mark)(t) == 1
+    assert wsd(mark, warmup=0, decay=0)(t) == 0
+    before = t * (1 - 1e-9)
+    assert multi_step((mark,), factor=0.5)(before) == 1
+
+
+def test_the_parts_of_a_run_may_add_up_to_it_by_rounding() -> None:
+    assert wsd(0.3, 0.1, 0.2)(0.1) == pytest.approx(1)  # 0.1 + 0.2 is over 0.3
+
+
+def test_a_share_of_a_round_number_of_steps_is_whole() -> None:
+    """100 * 0.07 is 7.000000000000001: the peak is at 7, and the end at 1/ratio."""
+    for total in (10, 20, 30, 50, 100, 150, 200, 250, 300, 500, 1000, 10_000):
+        for percent in range(1, 100):
+            cut = math.ceil(total * Fraction(percent, 100))
+            schedule = slanted_triangular(total, cut_frac=percent / 100)
+            assert schedule(cut) == 1, (total, percent)
+            if total * percent % 100 == 0:
+                assert schedule(total) == pytest.approx(1 / 32), (total, percent)
+
+
+@pytest.mark.parametrize("steps", [1, 10, 100, 1000, 10**6, 10**7, 10**9])
+def test_the_usual_exponential_leaves_one_per_cent(steps: int) -> None:
+    """Of γ the digits count that tell it from 1."""
+    assert usual("exponential", steps)(steps) == pytest.approx(0.01, rel=1e-4)
+
+
+@pytest.mark.parametrize("steps", range(1, 30))
+def test_the_usual_schedules_are_there_for_short_runs(steps: int) -> None:
+    """Half and three quarters of three steps were both 2, and a warm-up of one left none."""
+    for name in USUAL:
+        if steps < 4 and name in ("one_cycle", "momentum_cycle"):
+            continue  # torch's count of steps leaves none to go up
+        schedule = usual(name, steps)
+        assert all(schedule(t) >= 0 for t in range(steps + 1))
+
+
+# What is a step, and what is too large
+
+NUMBERS = [np.int64(50), np.float32(50), np.array(50.0), torch.tensor(50), torch.tensor([50.0])]
+
+
+@each
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda x: type(x).__name__)
+def test_a_step_may_be_a_number_of_numpy_or_torch(schedule: Schedule, number: Any) -> None:
+    value = schedule(number)
+    assert type(value) is float
+    assert value == schedule(50)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "t"),
+    [
+        (exponential(2.0), 5000),
+        (exponential(10.0) * exponential(10.0), 200),  # no OverflowError: inf
+        (warm_restarts(10, peak_decay=10.0), 10_000),
+        (constant().then(exponential(2.0), at=5), 5000),
+        (warmup(5, exponential(2.0)), 5000),
+    ],
+    ids=repr,
+)
+def test_a_value_too_large_for_a_float_is_told(schedule: Schedule, t: float) -> None:
+    with pytest.raises(ValueError, match="is inf at step "):
+        schedule(t)
+
+
+# Inside of torch's schedulers, which save what they find in a callable's __dict__
+
+INSIDE: dict[str, Callable[[torch.optim.Optimizer, Schedule], Any]] = {
+    "LambdaLR": theirs.LambdaLR,
+    "LambdaLR of a list": lambda o, s: theirs.LambdaLR(o, [s]),
+    "MultiplicativeLR": theirs.MultiplicativeLR,
+    "CyclicLR": lambda o, s: theirs.CyclicLR(o, 0.1, 1.0, 3, scale_fn=s, cycle_momentum=False),
+}
+
+
+@pytest.mark.parametrize("schedule", [warmup(5, cosine(30)), multi_step((3, 5)), rex(40)], ids=repr)
+@pytest.mark.parametrize("inside", INSIDE)
+def test_it_is_saved_inside_of_torchs_schedulers(inside: str, schedule: Schedule) -> None:
+    def made(one: Schedule) -> tuple[Any, Any]:
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        return optimizer, INSIDE[inside](optimizer, one)
+
+    def run(optimizer: Any, scheduler: Any, steps: int) -> list[float]:
+        seen = []
+        for _ in range(steps):
+            optimizer.step()
+            scheduler.step()
+            seen.append(optimizer.param_groups[0]["lr"])
+        return seen
+
+    optimizer, scheduler = made(schedule)
+    run(optimizer, scheduler, 4)
+    file = io.BytesIO()
+    torch.save([optimizer.state_dict(), scheduler.state_dict()], file)
+    file.seek(0)
+    states = torch.load(file, weights_only=True)
+    again, resumed = made(schedule)
+    again.load_state_dict(states[0])
+    resumed.load_state_dict(copy.deepcopy(states[1]))  # CyclicLR takes out of what it is given
+    copied = pickle.loads(pickle.dumps(scheduler))
+    wanted = run(optimizer, scheduler, 20)
+    assert run(again, resumed, 20) == wanted
+    assert run(copied.optimizer, copied, 20) == wanted
+    _, other = made(cosine(77))
+    with pytest.warns(UserWarning, match=r"holds .* and this scheduler was made with cosine\(77\)"):
+        other.load_state_dict(copy.deepcopy(states[1]))
+    assert schedule == from_json(schedule.to_json())  # loading has changed no schedule
+
+
 # Nonsense
 
 
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: cosine(-1), "cosine: total=-1; allowed is a finite number over 0, in steps"),
+        (lambda: cosine(-1), r"cosine: total=-1: must be a finite number above 0 \(steps\)"),
         (lambda: cosine(0), "total=0"),
         (lambda: cosine(math.nan), "total=nan"),
         (lambda: cosine(math.inf), "total=inf"),
         (lambda: cosine(True), "total=True"),
         (lambda: cosine("10"), "total='10'"),  # type: ignore[arg-type]
-        (lambda: cosine(10, floor=1.5), r"floor=1.5; allowed is a number in \[0, 1\]"),
-        (lambda: slanted_triangular(10, cut_frac=1), "cut_frac=1; allowed is a number between"),
+        (lambda: cosine(10, floor=1.5), r"floor=1.5: must be a number in \[0, 1\]"),
+        (lambda: slanted_triangular(10, cut_frac=1), "cut_frac=1: must be a number between"),
         (lambda: slanted_triangular(10, cut_frac=0), "cut_frac=0"),
-        (lambda: warm_restarts(10, t_mult=0.5), "t_mult=0.5; allowed is a finite number >= 1"),
-        (lambda: multi_step((5, 5)), r"milestones=\(5, 5\); allowed is a tuple"),
+        (
+            lambda: warm_restarts(10, t_mult=0.5),
+            "t_mult=0.5: must be a finite number, 1",
+        ),
+        (lambda: multi_step((5, 5)), r"milestones=\(5, 5\): must be a tuple"),
         (lambda: wsd(10, 6, 6), "warmup=6 and decay=6 are longer than total=10 together"),
         (lambda: wsd(10, 1, 1, shape="exponential"), "needs a floor over 0"),
-        (lambda: wsd(10, 1, 1, shape="sqrt"), "shape='sqrt'; allowed is 'linear' or 'cosine'"),
+        (lambda: wsd(10, 1, 1, shape="sqrt"), "shape='sqrt': must be 'linear' or 'cosine'"),
         (lambda: one_cycle(3), "leaves no steps to go up"),
         (lambda: one_cycle(50, pct_start=0.6, three_phase=True), "no steps to come down"),
-        (lambda: exponential(1e200), "inf at step 1e.200: allowed are finite values"),
-        (lambda: warmup(5, lambda t: 1.0), "allowed is a schedule"),  # type: ignore[arg-type]
+        (lambda: exponential(1e200), "inf at step 1e.200: a schedule must be finite"),
+        (lambda: warmup(5, lambda t: 1.0), "must be a schedule"),  # type: ignore[arg-type]
         (lambda: cosine(10).then(linear(3), at=-1), "then: at=-1"),
-        (lambda: cosine(10)(-1), "step -1: allowed is a finite number that is 0 or more"),
+        (lambda: cosine(10)(-1), "step -1: must be a finite number, 0 or greater"),
         (lambda: cosine(10)(math.nan), "step nan"),
         (lambda: from_json("[1]"), "is no schedule"),
         (lambda: from_json('{"name": "cosin"}'), "did you mean 'cosine'"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -86,13 +88,16 @@ def test_a_scheduler_says_so_too_and_keeps_the_step() -> None:
     assert snapshots.step()
     assert snapshots.steps == [5]
     for wrong, said in (
-        (Scheduler(optimizer, lr=cosine(5)), r"cycles is a Scheduler with lr=cosine\(5\)"),
+        (
+            Scheduler(torch.optim.SGD(model.parameters(), lr=0.1), lr=cosine(5)),
+            r"cycles is a Scheduler with lr=cosine\(5\)",
+        ),
         (cosine(5), r"cycles=cosine\(5\)"),
         (warmup(2, cosine(5)), r"cycles=warmup\(2, cosine\(5\)\)"),
         ("5", "cycles='5'"),
         (optimizer, r"cycles is an optimizer \(SGD\), which has no cycles by itself"),
     ):
-        with pytest.raises(TypeError, match=f"^{said}: allowed are an AdamWR or SGDWR"):
+        with pytest.raises(TypeError, match=f"^{said}: must be an AdamWR or SGDWR"):
             Snapshots(model, wrong)
     with pytest.raises(ValueError, match="cycles=0"):
         Snapshots(model, 0)
@@ -187,7 +192,7 @@ def test_too_few() -> None:
     with pytest.raises(ValueError, match="there is no snapshot yet"):
         snapshots.average()
     model, snapshots = made()
-    with pytest.raises(ValueError, match="last=4; allowed are 1 to 3"):
+    with pytest.raises(ValueError, match="last=4: must be 1 to 3"):
         snapshots.predict(lambda m: torch.zeros(1), last=4)
 
 
@@ -240,3 +245,102 @@ def test_an_average_wants_new_statistics() -> None:
     assert torch.allclose(found, hidden, atol=1e-6)
     assert math.isfinite(model(data[0]).sum().item())
     assert glissade.snapshots.Snapshots is Snapshots
+
+
+# Schedulers that do not count one step a call
+
+
+def counted(
+    moves: list[float | None], per_epoch: int = 1
+) -> tuple[list[float], Snapshots, dict[float, float]]:
+    """A weight that grows by 1 with every batch; the scheduler goes on once an epoch."""
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    scheduler = Scheduler(torch.optim.SGD(model.parameters(), lr=1.0), lr=warm_restarts(3))
+    snapshots = Snapshots(model, scheduler)
+    said = []
+    for move in moves:
+        for _ in range(per_epoch):
+            model.weight.data += 1
+            if snapshots.step():
+                said.append(scheduler.t)
+        scheduler.step(move)
+    if snapshots.step():
+        said.append(scheduler.t)
+    return said, snapshots, {t: snapshots.weights(t)["weight"].item() for t in snapshots.steps}
+
+
+def test_time_in_fractions_takes_one_a_cycle_at_its_end() -> None:
+    """There was one at 3, 3.25, 3.5 and 3.75, each over the last: from after the restart."""
+    said, _, weights = counted([i / 4 for i in range(1, 30)])
+    assert said == [3, 6]
+    assert weights == {3: 12.0, 6: 24.0}
+
+
+@pytest.mark.parametrize("parts", [3, 7, 10, 13])
+def test_time_in_fractions_that_are_not_exact(parts: int) -> None:
+    """0.1 + 0.2 and its kind: epoch + i / parts, as torch's documentation has it."""
+    moves = [epoch + i / parts for epoch in range(7) for i in range(parts)][1:]
+    _, _, weights = counted(moves)
+    assert weights == {3: 3.0 * parts, 6: 6.0 * parts}
+
+
+def test_time_that_passes_the_end_between_two_calls() -> None:
+    """By 2 it kept the ends 6 and 12 of 3, 6, 9 and 12."""
+    said, _, weights = counted([float(t) for t in range(2, 14, 2)])
+    assert said == [4, 6, 10, 12]
+    assert weights == {4: 2.0, 6: 3.0, 10: 5.0, 12: 6.0}
+    assert counted([2.5, 4.75, 6.5])[2] == {4.75: 2.0, 6.5: 3.0}
+
+
+def test_a_scheduler_that_counts_epochs_beside_batches() -> None:
+    """One was taken at each batch of the epoch after the restart."""
+    said, _, weights = counted([None] * 10, per_epoch=4)
+    assert said == [3, 6, 9]
+    assert weights == {3: 12.0, 6: 24.0, 9: 36.0}  # before a batch of the next cycle
+
+
+def test_going_back_and_loading_take_none() -> None:
+    _, snapshots, _ = counted([1.0, 2.0, 3.0])
+    scheduler: Any = snapshots._scheduler
+    state = Scheduler(torch.optim.SGD([nn.Parameter(torch.ones(1))]), lr=warm_restarts(3))
+    state.step(7)
+    scheduler.step(1)
+    scheduler.load_state_dict(state.state_dict())
+    assert not snapshots.step()
+    assert snapshots.steps == [3]
+
+
+def test_steps_in_fractions_are_kept_in_files(tmp_path: Path) -> None:
+    model = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scheduler = Scheduler(optimizer, lr=warm_restarts(0.5))
+    snapshots = Snapshots(model, scheduler, folder=tmp_path)
+    for i in range(1, 13):
+        scheduler.step(i / 8)
+        snapshots.step()
+    assert snapshots.steps == [0.5, 1, 1.5]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "snapshot-00000000.5.safetensors",
+        "snapshot-00000001.5.safetensors",
+        "snapshot-00000001.safetensors",
+    ]
+    assert len(snapshots.average()) == 2
+    again = Snapshots(model, scheduler, folder=tmp_path, resume=True)
+    assert again.steps == [0.5, 1, 1.5]
+
+
+def test_a_snapshot_does_not_keep_the_scheduler_from_being_saved() -> None:
+    model = net()
+    optimizer = AdamWR(model.parameters(), lr=0.1, t_0=2)
+    snapshots = Snapshots(model, optimizer)
+    again = copy.deepcopy(optimizer)
+    train(model, again, snapshots, 0, 4)
+    assert snapshots.steps == []  # of the optimizer that it was made with
+    train(model, optimizer, snapshots, 0, 4)
+    assert snapshots.steps == [2, 4]
+
+
+def test_a_number_of_numpy_is_a_number_of_steps() -> None:
+    snapshots = Snapshots(net(), np.int64(2))
+    assert [t for t in range(1, 6) if snapshots.step()] == [2, 4]

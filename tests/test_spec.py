@@ -111,7 +111,7 @@ def test_schedules(text: str, wanted: schedules.Schedule) -> None:
         ("cautious(newton)", "cautious wraps a rule, and newton is none"),
         ("adam @ cosin(3)", "unknown schedule 'cosin'; .*did you mean 'cosine'"),
         ("adam @ cosine()", "cosine: missing a required argument: 'total'"),
-        ("adam @ cosine(0)", "cosine: total=0; allowed is"),
+        ("adam @ cosine(0)", "cosine: total=0: must be"),
         ("adam, adam", "adam is named twice: name each only once"),
     ],
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from glissade.digits import log_spaced
 from glissade.draw.surfaces import Surface
 from glissade.draw.trajectories import Run, Ticker, follow
 from glissade.spec import Spec
@@ -102,7 +103,7 @@ def _trials(spec: Spec, rates: Rates) -> list[float]:
 
 def _grid(low: float, high: float) -> list[float]:
     """Log-spaced, to three digits: what a caption says is what was run."""
-    return [float(f"{lr:.3g}") for lr in np.geomspace(low, high, TRIALS)]
+    return log_spaced(low, high, TRIALS)
 
 
 Score = tuple[int, float]  # the lower the better: 0, mean loss; or 1, longest step; or 2 (diverged)

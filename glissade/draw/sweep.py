@@ -14,6 +14,7 @@ import typer
 from numpy.typing import NDArray
 
 from glissade.checks import nearest
+from glissade.digits import log_spaced
 from glissade.draw import desk
 from glissade.draw.model import BUILT_IN, Problem, opened
 from glissade.draw.training import LOST, one_thread, rehearse, train
@@ -67,7 +68,7 @@ def grid(specs: Sequence[Spec], points: int, given: tuple[float, float] | None) 
     low = min(spec.lr_range[0] for spec in specs)
     high = BEYOND * max(spec.lr_range[1] for spec in specs)
     low, high = given or (low, high)
-    return [float(f"{lr:.3g}") for lr in np.geomspace(low, high, points)]
+    return log_spaced(low, high, points)
 
 
 def sweep(

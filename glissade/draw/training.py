@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from glissade.digits import log_spaced
 from glissade.draw.desk import Tick
 from glissade.draw.model import Problem, flat, kept
 from glissade.draw.trajectories import SOPHIA_GAMMA, needs_closure, needs_curvature
@@ -178,7 +178,7 @@ def chosen(
         return None, []
     if how != "tuned":
         return float(how), []
-    rates = [float(f"{lr:.3g}") for lr in np.geomspace(*spec.lr_range, TRIALS)]
+    rates = log_spaced(*spec.lr_range, TRIALS)
     ends = []
     for i, lr in enumerate(rates):
         run = train(problem, spec, lr, steps, seed)

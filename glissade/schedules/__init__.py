@@ -6,7 +6,7 @@ equal to another with the same values, prints as the call that makes it, goes to
 can be joined: ``warmup(100, cosine(900))``, ``a.then(b, at=500)``, ``a * b``. `glissade.Scheduler`
 drives the hyperparameters of an optimizer by them.
 
-A value that is not allowed is a ValueError that says what is.
+A value out of range is a ValueError that names the range.
 """
 
 from .base import Schedule, from_dict, from_json

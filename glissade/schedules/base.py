@@ -6,6 +6,7 @@ import functools
 import inspect
 import json
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Concatenate, ParamSpec
@@ -17,8 +18,24 @@ Check = tuple[Callable[[Any], bool], str]  # a test, and what passes it in words
 _MADE: dict[str, Callable[..., Schedule]] = {}
 
 
+class _Saved(dict[str, Any]):
+    """Hold a schedule as torch's LambdaLR saves it: the values in the code win on loading."""
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Change nothing; warn where a checkpoint holds another schedule."""
+        saved, here = dict(*args, **kwargs), from_dict(self)
+        if saved and from_dict(saved) != here:
+            warnings.warn(
+                f"the checkpoint holds {from_dict(saved)!r} and this scheduler was made with "
+                f"{here!r}: it goes on with {here!r}. Make it with the saved schedule to resume "
+                "the same run",
+                UserWarning,
+                stacklevel=2,
+            )
+
+
 class Schedule:
-    """A function of the step, with its values bound: what the functions of this module return."""
+    """Bind the values of a function of the step: the functions of this module return these."""
 
     __slots__ = ("_call", "_formula", "name", "values")
 
@@ -29,14 +46,29 @@ class Schedule:
         self._call = functools.partial(formula, **self.values)
 
     def __call__(self, t: float) -> float:
-        """The multiplier at step t, counted from 0.
+        """Return the multiplier at step t, counted from 0.
 
         Raises:
-            ValueError: t is negative, or not a finite number.
+            ValueError: t is negative, or not a finite number; the value is too large for a float.
         """
+        t = plain(t)
         if not (is_number(t) and 0 <= t < math.inf):
-            raise ValueError(f"step {t!r}: allowed is a finite number that is 0 or more")
-        return float(self._call(t))
+            raise ValueError(f"step {t!r}: must be a finite number, 0 or greater")
+        try:
+            value = float(self._call(t))
+        except OverflowError:
+            value = math.inf
+        if not math.isfinite(value):
+            raise ValueError(
+                f"{self!r} is {value} at step {t:g}: a schedule must be finite. Take values that "
+                "grow more slowly"
+            )
+        return value
+
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+        # torch's LambdaLR, MultiplicativeLR and CyclicLR save and load this of their callables.
+        return _Saved(self.as_dict())
 
     def then(self, second: Schedule, at: float) -> Schedule:
         """This schedule up to step `at`, and from there on `second`, which starts at its 0."""
@@ -68,12 +100,12 @@ class Schedule:
         return _make, (self.name, self.values)
 
     def as_dict(self) -> dict[str, Any]:
-        """What `from_dict` takes: names, numbers and dicts alone."""
+        """Return what `from_dict` takes: names, numbers and dicts alone."""
         values = {k: v.as_dict() if isinstance(v, Schedule) else v for k, v in self.values.items()}
         return {"name": self.name, **values}
 
     def to_json(self) -> str:
-        """As JSON, which `from_json` takes."""
+        """Return it as JSON, which `from_json` takes."""
         return json.dumps(self.as_dict())
 
 
@@ -86,7 +118,7 @@ def _make(name: str, values: Mapping[str, Any]) -> Schedule:
 
 
 def from_dict(given: Mapping[str, Any]) -> Schedule:
-    """The schedule of `Schedule.as_dict`; ValueError or TypeError where it is none."""
+    """Return the schedule of `Schedule.as_dict`; ValueError or TypeError where it is none."""
     if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
         raise ValueError(f"{given!r} is no schedule: it has no name")
     values: dict[str, Any] = {}
@@ -98,7 +130,7 @@ def from_dict(given: Mapping[str, Any]) -> Schedule:
 
 
 def from_json(text: str) -> Schedule:
-    """The schedule that `Schedule.to_json` wrote.
+    """Return the schedule that `Schedule.to_json` wrote.
 
     Raises:
         ValueError: it is no JSON, no schedule, or has values that are not allowed.
@@ -134,7 +166,7 @@ def schedule(
             for key, value in values.items():
                 test, text = checks[key]
                 if not test(value):
-                    raise ValueError(f"{name}: {key}={value!r}; allowed is {text}")
+                    raise ValueError(f"{name}: {key}={value!r}: must be {text}")
             made = Schedule(name, formula, values)
             _check_finite(made)
             return made
@@ -149,12 +181,7 @@ def schedule(
 
 def _check_finite(made: Schedule) -> None:
     for t in _corners(made):
-        try:
-            value = made(t)
-        except OverflowError:
-            value = math.inf
-        if not math.isfinite(value):
-            raise ValueError(f"{made!r} is {value} at step {t:g}: allowed are finite values")
+        made(t)
 
 
 def _corners(made: Schedule) -> Iterator[float]:
@@ -166,22 +193,59 @@ def _corners(made: Schedule) -> Iterator[float]:
                 yield from (x, x / 2, math.nextafter(x, 0))
 
 
+# Where a schedule jumps, a product or quotient of round numbers may miss by rounding alone:
+# 11 / 2.2 and 100 * 0.07 are whole.
+_NEAR, _NEAREST = 1e-12, 1e-3  # relative, and at most
+
+
+def _whole(x: float) -> int | None:
+    """Return the whole number that x is, or that it misses by rounding alone."""
+    near = round(x)
+    return near if abs(x - near) <= min(_NEAR * abs(x), _NEAREST) else None
+
+
+def floor(x: float) -> int:
+    """Return ⌊x⌋ of what x is without its rounding error."""
+    near = _whole(x)
+    return math.floor(x) if near is None else near
+
+
+def ceil(x: float) -> int:
+    """Return ⌈x⌉ of what x is without its rounding error."""
+    near = _whole(x)
+    return math.ceil(x) if near is None else near
+
+
+def reached(t: float, mark: float) -> bool:
+    """Return whether step t is `mark` or later, rounding aside."""
+    return t >= mark or mark - t <= min(_NEAR * mark, _NEAREST)
+
+
 # What values may be
 
-LENGTH: Check = (lambda x: is_number(x) and 0 < x < math.inf, "a finite number over 0, in steps")
-SPAN: Check = (lambda x: is_number(x) and 0 <= x < math.inf, "a finite number >= 0, in steps")
+LENGTH: Check = (lambda x: is_number(x) and 0 < x < math.inf, "a finite number above 0 (steps)")
+SPAN: Check = (
+    lambda x: is_number(x) and 0 <= x < math.inf,
+    "a finite number, 0 or greater (steps)",
+)
 SHARE: Check = (lambda x: is_number(x) and 0 <= x <= 1, "a number in [0, 1]")
 INSIDE: Check = (lambda x: is_number(x) and 0 < x < 1, "a number between 0 and 1")
-FACTOR: Check = (lambda x: is_number(x) and 0 <= x < math.inf, "a finite number that is >= 0")
-POSITIVE: Check = (lambda x: is_number(x) and 0 < x < math.inf, "a finite number over 0")
-RATIO: Check = (lambda x: is_number(x) and 1 <= x < math.inf, "a finite number >= 1")
+FACTOR: Check = (
+    lambda x: is_number(x) and 0 <= x < math.inf,
+    "a finite number, 0 or greater",
+)
+POSITIVE: Check = (lambda x: is_number(x) and 0 < x < math.inf, "a finite number above 0")
+RATIO: Check = (
+    lambda x: is_number(x) and 1 <= x < math.inf,
+    "a finite number, 1 or greater",
+)
 SCHEDULE: Check = (lambda x: isinstance(x, Schedule), "a schedule, such as cosine(1000)")
 TRUTH: Check = (lambda x: isinstance(x, bool), "True or False")
 STEPS: Check = (
     lambda x: (
         isinstance(x, tuple) and all(map(LENGTH[0], x)) and all(a < b for a, b in pairwise(x))
     ),
-    "a tuple of steps over 0, each later than the one before",
+    "a tuple of steps above 0, each later than the one before",
 )
 
 

@@ -14,26 +14,29 @@ from .base import (
     SHARE,
     TRUTH,
     Check,
+    floor,
     half_wave,
+    reached,
     schedule,
     word,
 )
 
 
 def cycle(t: float, t_0: float, t_mult: float) -> tuple[int, float, float]:
-    """The cycle that step t is in, the steps since its start, and its length: t_0·t_mult^i."""
+    """Return the cycle of step t, the steps since its start, and its length: t_0·t_mult^i."""
     if t_mult == 1:
-        return int(t // t_0), t % t_0, t_0
+        i = floor(t / t_0)
+        return i, max(0.0, t - i * t_0), t_0
     # Neither the logarithm nor a start that is no whole number is exact: at a restart, where it
     # counts most, either could be off by a cycle.
     i = max(0, int(math.log(t / t_0 * (t_mult - 1) + 1, t_mult)) - 1)
-    while t * (1 + 1e-12) >= start(i + 1, t_0, t_mult):
+    while reached(t, start(i + 1, t_0, t_mult)):
         i += 1
     return i, max(0.0, t - start(i, t_0, t_mult)), t_0 * t_mult**i
 
 
 def start(i: int, t_0: float, t_mult: float) -> float:
-    """The step at which cycle i starts; whole where t_0 and t_mult are."""
+    """Return the step at which cycle i starts; whole where t_0 and t_mult are."""
     if t_mult == 1:
         return i * t_0
     if float(t_mult).is_integer() and float(t_0).is_integer():
@@ -97,7 +100,7 @@ def cyclic(t: float, up: float, down: float, low: float = 0.1, decay: float = 1.
 
     Source: Smith 2017, arXiv:1506.01186.
     """
-    i, since = divmod(t, up + down)
+    i, since, _ = cycle(t, up + down, 1)
     height = since / up if since < up else 1 - (since - up) / down
     return float(low + (1 - low) * height * decay**i)
 
@@ -111,7 +114,7 @@ def _between(a: float, b: float, x: float, anneal: str) -> float:
 
 def _peak(name: str, total: float, pct_start: float, three_phase: bool) -> float:
     peak = pct_start * total - 1  # as torch counts
-    if not 0 < peak < (total - 1) / (2 if three_phase else 1):
+    if not 1e-12 * total < peak < (total - 1) / (2 if three_phase else 1):
         raise ValueError(
             f"{name}: pct_start={pct_start!r} of {total!r} steps leaves no steps "
             + ("to go up: give it more" if peak <= 0 else "to come down: give it less")

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 
-from .base import FACTOR, INSIDE, LENGTH, RATIO, SHARE, SPAN, STEPS, half_wave, schedule, word
+from .base import (
+    FACTOR,
+    INSIDE,
+    LENGTH,
+    RATIO,
+    SHARE,
+    SPAN,
+    STEPS,
+    ceil,
+    half_wave,
+    reached,
+    schedule,
+    word,
+)
+from .base import (
+    floor as whole,
+)
 
 
 @schedule()
@@ -29,7 +44,7 @@ def step_drop(t: float, every: float, factor: float = 0.1) -> float:
     >>> step_drop(30)(60)
     0.010000000000000002
     """
-    return float(factor ** (t // every))
+    return float(factor ** whole(t / every))
 
 
 @schedule(milestones=STEPS, factor=FACTOR)
@@ -43,7 +58,7 @@ def multi_step(t: float, milestones: tuple[float, ...], factor: float = 0.1) -> 
     >>> multi_step((30, 80))(30)
     0.1
     """
-    return float(factor ** bisect_right(milestones, t))
+    return float(factor ** sum(reached(t, mark) for mark in milestones))
 
 
 @schedule(gamma=FACTOR)
@@ -117,7 +132,7 @@ def slanted_triangular(t: float, total: float, cut_frac: float = 0.1, ratio: flo
 
     Source: Howard & Ruder 2018, arXiv:1801.06146, equation 3.
     """
-    cut = math.ceil(total * cut_frac)
+    cut = ceil(total * cut_frac)
     p = t / cut if t < cut else max(0.0, 1 - (t - cut) / (cut * (1 / cut_frac - 1)))
     return (1 + p * (ratio - 1)) / ratio
 
@@ -159,15 +174,16 @@ def wsd(
 
     Source: Hu et al. 2024, arXiv:2404.06395; 1-sqrt: Hägele et al. 2024, arXiv:2405.18392.
     """
-    if warmup + decay > total:
+    if not reached(total, warmup + decay):
         raise ValueError(
             f"wsd: warmup={warmup!r} and decay={decay!r} are longer than total={total!r} together"
         )
     if t < warmup:
         return t / warmup
-    if t < total - decay:
+    start = total - decay
+    if not reached(t, start):
         return 1.0
-    x = min(1.0, (t - (total - decay)) / decay) if decay else 1.0
+    x = min(1.0, max(0.0, t - start) / decay) if decay else 1.0
     if shape == "exponential":
         if floor == 0:
             raise ValueError("wsd: shape='exponential' needs a floor over 0, such as floor=0.01")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import FACTOR, SCHEDULE, SPAN, Schedule, schedule
+from .base import FACTOR, SCHEDULE, SPAN, Schedule, reached, schedule
 
 
 @schedule(steps=SPAN, schedule=SCHEDULE, start=FACTOR)
@@ -33,7 +33,7 @@ def then(t: float, first: Schedule, second: Schedule, at: float) -> float:
     >>> constant().then(linear(10), at=5)(10)
     0.5
     """
-    return first(t) if t < at else second(t - at)
+    return second(max(0.0, t - at)) if reached(t, at) else first(t)
 
 
 @schedule(first=SCHEDULE, second=SCHEDULE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from .base import Schedule
@@ -23,15 +24,23 @@ from .falling import (
 from .joined import warmup
 
 
-def _of(steps: int, share: float) -> int:
-    return max(1, round(share * steps))
+def _of(steps: int, share: float) -> float:
+    """Return a share of a run, in whole steps where there are enough to tell parts apart."""
+    return max(1, round(share * steps)) if steps >= 4 else share * steps
+
+
+def _down_to(left: float, steps: int) -> float:
+    """Return γ with γ^steps = left, in digits enough for 1 − γ: it is what repeats."""
+    gamma = left ** (1 / steps)
+    digits = 6 + max(0, math.floor(-math.log10(1 - gamma)))
+    return float(f"{gamma:.{digits}g}")
 
 
 USUAL: dict[str, Callable[[int], Schedule]] = {
     "constant": lambda n: constant(),
     "step_drop": lambda n: step_drop(_of(n, 1 / 3)),
     "multi_step": lambda n: multi_step((_of(n, 0.5), _of(n, 0.75))),
-    "exponential": lambda n: exponential(float(f"{0.01 ** (1 / n):.6g}")),  # 1 % is left
+    "exponential": lambda n: exponential(_down_to(0.01, n)),
     "polynomial": lambda n: polynomial(n, power=2),
     "linear": lambda n: linear(n),
     "inverse_sqrt": lambda n: inverse_sqrt(_of(n, 0.05)),
@@ -50,7 +59,7 @@ USUAL: dict[str, Callable[[int], Schedule]] = {
 
 
 def usual(name: str, steps: int) -> Schedule:
-    """The schedule of this name for a run of so many steps.
+    """Return the schedule of this name for a run of so many steps.
 
     Raises:
         ValueError: `then` and `product`, which have no usual values.

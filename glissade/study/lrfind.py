@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from glissade.digits import rounded
 from glissade.scheduler import Scheduler
 from glissade.schedules import exponential
 from glissade.spec import Spec
@@ -164,7 +165,8 @@ def conclude(sweeps: Sequence[Sweep]) -> Found:
         f"there the loss falls fastest (the seeds alone say {_rates(each)}); it is least at "
         f"{rates[lowest]:.2g}, {after}"
     )
-    return Found(rates, median, each, float(f"{at:.2g}"), reason, float(rates[lowest]))
+    best = rounded(at, float(rates[0]), float(rates[-1]), 2)
+    return Found(rates, median, each, best, reason, float(rates[lowest]))
 
 
 def _noise(one: Sweep) -> float:

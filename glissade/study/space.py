@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from glissade.digits import rounded
 from glissade.spec import HINT, Spec, specs
 
 SCALES = {"between": True, "uniform": False}  # whether it is a log scale
-DIGITS = 4  # of a value that is tried: settings can be typed again
+DIGITS = 4  # of a value that is tried: settings can be typed again; more in a narrow range
 EDGE = 0.05  # of a range, at each end: a best value there asks for a wider range
 COLUMNS = 8  # of the table: no space may have more dimensions
 
@@ -41,15 +42,15 @@ class Dimension:
             )
 
     def __str__(self) -> str:
-        return f"{'between' if self.log else 'uniform'}({self.low:g}, {self.high:g})"
+        return f"{'between' if self.log else 'uniform'}({self.low:.15g}, {self.high:.15g})"
 
     def at(self, share: float) -> float:
-        """The value so far along the range, in a few digits."""
+        """Return the value so far along the range, in a few digits."""
         if self.log:
             exact = self.low * (self.high / self.low) ** share
         else:
             exact = self.low + share * (self.high - self.low)
-        return float(f"{exact:.{DIGITS}g}")
+        return rounded(exact, self.low, self.high, DIGITS, log=self.log)
 
     def share(self, value: float) -> float:
         """How far along the range a value lies, 0 to 1."""
