@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,7 +121,9 @@ class World:
     def run(self, line: str) -> None:
         """Run a line and keep it."""
         self.lines.append(line)
-        exec(line, self.names)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*costs memory and gains nothing")
+            exec(line, self.names)
 
     def raises(self, line: str, error: type[Exception]) -> bool:
         """Run a line that must raise an error; tell whether it does."""
