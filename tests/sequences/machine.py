@@ -50,10 +50,14 @@ def stacks(draw: st.DrawFn, name: str, variant: str) -> tuple[tuple[str, str], .
     """Draw wrappers with their arguments, the outermost first."""
     inside = rules.PRESETS.get((name, variant), ())
     known = [w for w in _pool(WRAPPERS) if w not in inside]
-    some = draw(st.lists(st.sampled_from(known), max_size=4, unique=True)) if known else []
-    outer = [w for w in some if w in OUTERMOST][:1]
-    some = [*outer, *(w for w in some if w not in OUTERMOST)]
-    return tuple((w, draw(st.sampled_from(WRAPPERS[w]))) for w in some)
+    if not known:
+        return ()
+    # One list of pairs, so that shrinking takes wrappers out one by one.
+    pairs = st.tuples(st.sampled_from(known), st.integers(0, 5))
+    some = draw(st.lists(pairs, max_size=4, unique_by=lambda pair: pair[0]))
+    outer = [pair for pair in some if pair[0] in OUTERMOST][:1]
+    some = [*outer, *(pair for pair in some if pair[0] not in OUTERMOST)]
+    return tuple((w, WRAPPERS[w][k % len(WRAPPERS[w])]) for w, k in some)
 
 
 @st.composite
