@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from . import rules
-from .pair import Pair, settings, tensor_text
+from .pair import settings, tensor_text
+from .resumed import Resumed
 from .world import Spec, only, without
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -111,7 +112,8 @@ def operation(*conditions: Callable[[Any], bool], **given: Any) -> Callable[[Fun
 
     def made(function: Function) -> Any:
         name = function.__name__
-        out = rule(**given)(function)
+        declare: Any = rule
+        out = declare(**given)(function)
         for condition in (*conditions, lambda self: name not in without()):
             out = precondition(condition)(out)
         return out
@@ -127,11 +129,11 @@ def has(wrapper: str) -> Callable[[Any], bool]:
 class Sequences(RuleBasedStateMachine):
     """Drives an optimizer and its model through the same operations."""
 
-    pair: Pair
+    pair: Resumed
 
     @initialize(spec=specs())
     def start(self, spec: Spec) -> None:
-        self.pair = Pair(spec)
+        self.pair = Resumed(spec)
 
     @rule(how=HOW, seed=SEEDS, closure=st.booleans())
     def step(self, how: list[str], seed: int, closure: bool) -> None:

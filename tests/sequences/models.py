@@ -107,8 +107,8 @@ class Model:
         """Take a snapshot over; what the parameters have gone through since counts as their way."""
         gone = [(slot.path, slot.reach, slot.steps) for slot in self.slots]
         self.groups, self.done, self.skipped = copy.deepcopy(kept)
-        for slot, (slot.path, slot.reach, slot.steps) in zip(self.slots, gone, strict=True):
-            pass
+        for slot, way in zip(self.slots, gone, strict=True):
+            slot.path, slot.reach, slot.steps = way
 
     def has(self, wrapper: str) -> bool:
         """Tell whether a wrapper is around the rule."""
@@ -217,7 +217,7 @@ class Model:
             s["ema_average"] = keep * s["ema_average"] + (1 - keep) * q
         if w == "project":
             if self.onto == "box":
-                return np.clip(q, *h.project_box)
+                return np.array(np.clip(q, *h.project_box))
             return np.array(ball(h.project_radius)(q) if self.onto == "ball" else simplex()(q))
         return q
 

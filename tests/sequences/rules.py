@@ -224,4 +224,3 @@ def changes(name: str, hyper: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
 def ill_conditioned(name: str, hyper: dict[str, Any]) -> bool:
     """Tell whether the rule amplifies rounding, so that it is compared in float64 alone."""
     return name in (*SIGNS, "adabelief", "adagradfull") or bool(hyper.get("centered"))
-
