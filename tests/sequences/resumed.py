@@ -41,10 +41,7 @@ class Resumed(Pair):
         with self.world.explained(f"a step after a copy by {way}"):
             if feed:
                 self.world.run(feed.replace("opt.feed", "twin.feed"))
-            self.world.run(
-                "for p, q in zip(params, copied):\n"
-                "    q.grad = None if p.grad is None else p.grad.clone()"
-            )
+            self.world.run("for p, q in zip(params, copied):\n    q.grad = p.grad")
             self.world.run("opt.step(); twin.step()")
         self.model.step(grads)
         if bits(self.world.params) != bits(self.world.value("copied")):
