@@ -114,7 +114,11 @@ class Pair:
                 kind = "transposed"  # a mean of equal numbers is rounding, which sign rules enlarge
             values = 0 * values if kind == "zero" else values
             text = "None" if kind == "none" else literal(values, kind, dtype)
-            words.append(f"params[{i}].grad = {text}")
+            there = p.grad is not None and 0 not in p.grad.stride()
+            if kind == "kept" and there:  # the same tensor with other values
+                words.append(f"params[{i}].grad.copy_({text})")
+            else:
+                words.append(f"params[{i}].grad = {text}")
         self.world.run("\n".join(words))
         return self._grads()
 
