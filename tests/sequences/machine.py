@@ -154,6 +154,11 @@ class Sequences(RuleBasedStateMachine):
         for k in range(3):
             self.pair.step(["plain"], seed + 10 * k)
 
+    @rule(hows=st.lists(HOW, min_size=2, max_size=5), seed=SEEDS)
+    def walk(self, hows: list[list[str]], seed: int) -> None:
+        for k, how in enumerate(hows):
+            self.pair.step(how, seed + 10 * k)
+
     @operation()
     def empty(self) -> None:
         self.pair.step(["none"], 0)
@@ -173,7 +178,7 @@ class Sequences(RuleBasedStateMachine):
         pool = settings(pair.spec, pair)
         key = data.draw(st.sampled_from([k for k in sorted(pool) if k not in without()]))
         value = data.draw(st.sampled_from(pool[key]))
-        forms = [f for f in ("", "", "float64", "float32", "row", "list") if f not in without()]
+        forms = [f for f in ("", "", "tensor64", "tensor32", "row", "list") if f not in without()]
         text = tensor_text(value, data.draw(st.sampled_from(forms)))
         number = data.draw(st.sampled_from([None, *range(len(pair.model.groups))]))
         pair.set(None if key == "accumulate_n" else number, key, text)

@@ -300,9 +300,13 @@ def tensor_text(value: Any, form: str) -> str:
     """Return an expression for a hyperparameter in a form that is accepted."""
     if form == "list" and isinstance(value, tuple):
         return repr(list(value))
-    if form not in ("float32", "float64", "row") or isinstance(value, (int, bool)) or value is None:
+    if (
+        form not in ("tensor32", "tensor64", "row")
+        or isinstance(value, (int, bool))
+        or value is None
+    ):
         return repr(value)
-    dtype = torch.float32 if form == "float32" else torch.float64
+    dtype = torch.float32 if form == "tensor32" else torch.float64
     word = str(dtype).removeprefix("torch.")
 
     def one(x: Any) -> str:

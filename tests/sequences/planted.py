@@ -1,9 +1,9 @@
 """Plant faults in the optimizer, one at a time, and tell how many the machine finds.
 
-    python -m tests.sequences.planted [SECONDS]
+    python -m tests.sequences.planted [SECONDS [WORD]]
 
-looks for each fault for SECONDS (default 60), after as long a look without any: a machine that
-finds a difference there says nothing about faults.
+looks for each fault (whose name has WORD in it) for SECONDS (default 60), after as long a look
+without any: a machine that finds a difference there says nothing about faults.
 """
 
 from __future__ import annotations
@@ -248,6 +248,34 @@ def a_group_added_late_has_the_first_groups_lr() -> Iterator[None]:
         yield
 
 
+@fault
+def a_frozen_parameter_is_counted() -> Any:
+    def prepare(optimizer: Any) -> Any:
+        def count() -> None:
+            for p in all_params(optimizer):
+                state = optimizer.state.get(p, {})
+                if "step" in state and p.grad is None:
+                    state["step"] = state["step"] + 1
+
+        return count
+
+    return stepping(prepare)
+
+
+@fault
+@contextlib.contextmanager
+def base_lr_is_lost_on_load() -> Iterator[None]:
+    inner = Optimizer.load_state_dict
+
+    def load_state_dict(self: Any, state_dict: Any) -> None:
+        inner(self, state_dict)
+        for group in self.param_groups:
+            group["base_lr"] = float(group["lr"])
+
+    with mock.patch.object(Optimizer, "load_state_dict", load_state_dict):
+        yield
+
+
 # ------------------------------------------------------------------ looking for them
 
 
@@ -256,7 +284,7 @@ class Look:
     """How a fault was looked for."""
 
     name: str
-    found: bool
+    found: str  # the first line of the difference, "" if there was none
     examples: int
     seconds: float
 
@@ -264,12 +292,12 @@ class Look:
 def look(name: str, seconds: float) -> Look:
     """Look for a planted fault; "" plants none."""
     start = time.monotonic()
-    found = False
+    found = ""
     with FAULTS[name]() if name else contextlib.nullcontext():
         try:
             search(seconds, shrink=False)
-        except Mismatch:
-            found = True
+        except Mismatch as difference:
+            found = str(difference).partition("\n")[0]
     return Look(name or "none", found, Counted.examples, time.monotonic() - start)
 
 
@@ -277,11 +305,12 @@ def main() -> None:
     """Print a line for each fault."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
     looks = []
-    for name in ("", *FAULTS):
+    word = sys.argv[2] if len(sys.argv) > 2 else ""
+    for name in ("", *(name for name in FAULTS if word in name)):
         looks.append(done := look(name, seconds))
-        found = "found" if done.found else "not found"
-        print(f"{done.name:45} {found:10} {done.examples:6} examples {done.seconds:6.1f} s")
-    print(f"{sum(one.found for one in looks[1:])} of {len(FAULTS)} found")
+        taken = f"{done.examples:6} examples {done.seconds:6.1f} s"
+        print(f"{done.name:44} {taken}  {done.found or 'not found'}", flush=True)
+    print(f"{sum(bool(one.found) for one in looks[1:])} of {len(looks) - 1} found")
 
 
 if __name__ == "__main__":

@@ -293,7 +293,7 @@ def test_a_velocity_is_not_written_while_momentum_is_zero(variant: str, backend:
 @each_backend
 @pytest.mark.parametrize("name", ["adopt", "yogi", "adagrad"])
 def test_a_first_value_is_missed_when_the_state_is_gone(name: str, backend: str) -> None:
-    made = {"initial_accumulator_value": 0.3} if name == "adagrad" else {}
+    made: dict[str, Any] = {"initial_accumulator_value": 0.3} if name == "adagrad" else {}
     one = pair(name, backend=backend, **made)
     steps(one, 3)
     one.forget(1, "all")
