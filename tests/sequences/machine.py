@@ -84,7 +84,6 @@ def specs(draw: st.DrawFn) -> Spec:
         if name not in ("lars", "lamb") and draw(st.booleans()):
             kinds = ("l2", "decoupled", "independent", "corrected")
             made["decay"] = draw(st.sampled_from(kinds))
-    onto = next((o.partition("wrappers.")[2].partition("(")[0] for w, o in wrappers if o), "")
     onto = next((o[14:].partition("(")[0] for w, o in wrappers if w == "project"), "")
     matrix = (name == "adagradfull" and not made.get("l1")) or onto == "simplex"
     backends = [b for b in ("eager", "eager", "cpu") if b not in without()]
@@ -93,9 +92,11 @@ def specs(draw: st.DrawFn) -> Spec:
     low = ["float32"]
     if onto != "ball" and "cautious" not in dict(wrappers):
         low.append("bfloat16")
-    if rules.ill_conditioned(name, made) or {"float32"} & without():
+    if rules.ill_conditioned(name, made):
         low = []
-    dtype = draw(st.sampled_from(["float64"] * 6 + low))
+    high = 1 if set(dict(wrappers)) & set(OUTERMOST) else 6
+    dtypes = [d for d in ["float64"] * high + low if d not in without()]
+    dtype = draw(st.sampled_from(dtypes or ["float64"]))
     layout = st.sampled_from(("plain", "plain", "transposed"))
     split = draw(st.integers(1, len(shapes)))
     places = range(len(shapes))

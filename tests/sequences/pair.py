@@ -199,7 +199,8 @@ class Pair:
     def add_group(self, shape: tuple[int, ...], own: dict[str, Any]) -> None:
         """Add a group of one parameter."""
         i = len(self.world.params)
-        value = literal(numbers(7000 + i, shape))
+        dtype = self.spec.dtypes[0]
+        value = literal(numbers(7000 + i, shape, dtype), "plain", dtype)
         own = dict(own)
         if self.model.has("accumulate"):  # one window for all
             own["accumulate_n"] = self.model.groups[0].hyper["accumulate_n"]
