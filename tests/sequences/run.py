@@ -48,10 +48,8 @@ def search(seconds: float, seed: int | None = None, shrink: bool = True, **also:
         hypothesis.seed(seed)(Counted)
         try:
             run_state_machine_as_test(Counted, settings=settings)
-        except Exception as error:
-            error.add_note(f"to draw it again: GLISSADE_SEQUENCES_SEED={seed}") if hasattr(
-                error, "add_note"
-            ) else print(f"GLISSADE_SEQUENCES_SEED={seed}")
+        except Exception:
+            print(f"to draw it again: GLISSADE_SEQUENCES_SEED={seed}")
             raise
         seed += 1
     return Counted.examples

@@ -24,6 +24,7 @@ def on(backend: str, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
     assert search(seconds, None if SEED is None else int(SEED)) > 0
 
 
+@pytest.mark.timeout(900)  # a failure is made smaller for some minutes
 @each_backend
 def test_a_sequence_goes_another_way_than_its_model(
     backend: str, monkeypatch: pytest.MonkeyPatch
