@@ -125,7 +125,9 @@ def _group(
         raise ValueError(f"group {number} of the state_dict has no 'lr'")
     base = theirs.get("base_lr", theirs.get("initial_lr", theirs["lr"]))
     mine = {key: own[key] for key in OURS if key in own}
-    group = {**own, **theirs, **mine, "base_lr": base, "params": _matched(number, theirs, ours)}
+    # What the optimizer has once begins anew where the checkpoint does not have it.
+    group = {**own, **rule.shared, **theirs, **mine, "base_lr": base}
+    group["params"] = _matched(number, theirs, ours)
     decoupled = group.pop("decoupled_weight_decay", None)  # torch's word for it
     # As in torch, AdamW stays decoupled where it goes on from Adam's checkpoint.
     if decoupled is not None and rule.hyper.get("decay") == "l2":
@@ -178,6 +180,8 @@ def _state(
     }
     if not out:
         return out
+    if "step" not in out and not own and rule.aliases:
+        out["step"] = torch.tensor(1)  # torch's SGD counts none, and needs none
     out["step"] = _step(out.get("step"), where)
     if rule.matrix:
         _check_matrices(out, p, group, rule, where)

@@ -201,6 +201,15 @@ class Node:
         return self.graph.apply("not", self)
 
 
+def wide_factor(node: Node) -> Node | None:
+    """The argument of a product that is a number known in double precision from data, and that may
+    not fit what the other is computed in; None if there is none."""
+    if node.op != "mul" or node.kind <= Kind.TENSOR:
+        return None
+    data = (a for a in node.args if a.kind is Kind.TENSOR or a.late)
+    return next(data, None)
+
+
 class Graph:
     """Makes and shares nodes; answers `if` on host conditions with the path being traced."""
 

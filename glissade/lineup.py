@@ -52,7 +52,7 @@ class LineUp:
         # The memory is NumPy's, so that it stays where it is if a step is moved (share_memory_).
         self._counts = counts = np.zeros(len(self._roster), np.int64)
         self._steps = steps = torch.from_numpy(counts)
-        self._steps_at = steps.data_ptr()
+        self._steps_at, self._steps_were = steps.data_ptr(), steps._version
         for i, p in enumerate(self._roster):
             if p in state:
                 held = ParamState(state, state[p])
@@ -78,6 +78,8 @@ class LineUp:
             return True
         if self._steps.data_ptr() != self._steps_at or len(groups) != len(self._were):
             return True
+        if self._steps._version != self._steps_were:  # state["step"].zero_(), say
+            return True
         stale = False
         for group, was, settings in zip(groups, self._were, self._settings):  # noqa: B905 - speed
             params = group["params"]
@@ -87,6 +89,8 @@ class LineUp:
                 return True
             if settings.changed():
                 stale = True
+        if self._rule.alike:
+            check_alike(self._rule, groups)
         return stale
 
     def scaled(self, found_inf: Tensor | None, scale: Tensor | None) -> None:
@@ -133,6 +137,8 @@ class LineUp:
             self._call_up(present)
             parts = self._parts(here)
         steps = Together(parts)
+        if not parts and self._rule.shared:
+            self._share(self._without_anybody())
         if steps.step:
             idle = Together(self._idle_parts())
             with held():
@@ -150,6 +156,18 @@ class LineUp:
         """Put what the optimizer has once into every group."""
         for group in self._groups:
             group.update(values)
+
+    def _without_anybody(self) -> dict[str, Any]:
+        """What becomes of what the optimizer has once where no parameter has a gradient."""
+        if not self._roster or self._rule.matrix:
+            return {}
+        member = self._member(0)
+        values, program = member.settings.values, member.program
+        assert program is not None
+        t = int(self._counts[0])
+        leaf = program.choose(t + 1, values, member.have)
+        totals = dict.fromkeys(range(len(program.leaves[leaf].totals)), 0.0)
+        return program.shared[leaf](t + 1, values, totals)
 
     def _pending(self, i: int) -> bool:
         """Whether a parameter without a gradient takes part in a step all the same."""

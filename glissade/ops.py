@@ -66,6 +66,32 @@ def _where(condition: Any, a: Any, b: Any) -> Any:
     return torch.where(condition, a, b)
 
 
+def wide(x: torch.Tensor) -> torch.Tensor:
+    """x in double precision, where its device has any."""
+    return x if x.device.type == "mps" else x.to(torch.float64)
+
+
+SMALL, LARGE = 2.0**-126, 2.0**127  # what float32 has normal numbers between
+PART = 2.0**100  # of a factor that is not
+
+
+def in_two(x: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    """x·factor where the factor, a double, may not fit the dtype of x: see `rule.scaled`."""
+    size = factor.abs()
+    fits = (size == 0) | ~torch.isfinite(size) | ((size >= SMALL) & (size < LARGE))
+    part = torch.where(size < 1, 1 / PART, PART) * torch.sign(factor)
+    first = torch.where(fits, factor, part.to(factor.dtype))
+    second = torch.where(fits, torch.ones_like(factor), factor / first)
+    return x * first.to(x.dtype) * second.to(x.dtype)
+
+
+def _still(x: Any, g: Any, *known: Any) -> Any:
+    waits = ~torch.isfinite(x) & torch.isfinite(g)
+    for y in known:
+        waits = waits & (torch.as_tensor(y) == y)
+    return torch.where(waits, 0.0, x)
+
+
 def _host_sqrt(x: float) -> float:
     return math.sqrt(x) if x >= 0 else math.nan
 
@@ -120,5 +146,6 @@ OPS: dict[str, Op] = {
     "and": Op(lambda a, b: bool(a and b), operator.and_, bool_=True),
     "or": Op(lambda a, b: bool(a or b), operator.or_, bool_=True),
     "not": Op(operator.not_, operator.invert, bool_=True),
+    "still": Op(lambda x, *_: x, _still),
     "where": Op(lambda c, a, b: a if c else b, _where),
 }

@@ -14,7 +14,8 @@ and picks a specialised kernel; for conditions on data there is `where`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
@@ -22,12 +23,12 @@ import torch
 
 from . import checks
 from .graph import Kind, Node, RuleError, reduced_dims
-from .ops import OPS, Asked, working
+from .ops import OPS, Asked, in_two, wide, working
 
 __all__ = [
     "NoStep", "Rule", "RuleError", "State", "clip", "exp", "isfinite", "log", "machine_eps",
-    "maximum", "mean", "minimum", "norm", "rms", "sign", "sqrt", "stored", "total", "where",
-    "wrapper",
+    "maximum", "mean", "minimum", "norm", "rms", "scaled", "sign", "sqrt", "stands_still", "still",
+    "stored", "total", "where", "wrapper",
 ]  # fmt: skip
 
 Wrapper = TypeVar("Wrapper", bound=Callable[..., "Rule"])
@@ -163,6 +164,17 @@ def where(condition: Value, a: Value, b: Value) -> Value:
     return _apply("where", condition, a, b)
 
 
+def scaled(x: Value, factor: Value) -> Value:
+    """x times a number of the whole tensor, which may be too large or too small for x's dtype.
+
+    Such a factor, one over the norm of a gradient that vanishes, say, is taken in two steps, so
+    that the product is right wherever it fits.
+    """
+    if not (isinstance(x, torch.Tensor) and isinstance(factor, torch.Tensor)):
+        return x * factor
+    return in_two(x, factor)
+
+
 def _total_over_all(share: torch.Tensor) -> torch.Tensor:
     """The total, over all tensors that take a step, of what this one adds to it."""
     if working.totals is None:
@@ -177,23 +189,24 @@ def _reduce(op: str, x: Value, per: str) -> Value:
     if isinstance(x, Node):
         return x.graph.reduce(op, x, per)
     if per == "all":
-        wide = x.to(torch.float64)
+        y = x.to(torch.float64)
         if op == "norm":
-            return _total_over_all((wide * wide).sum()).sqrt()
-        all_of_it = _total_over_all(wide.sum())
-        return (
-            all_of_it / _total_over_all(wide.new_tensor(x.numel())) if op == "mean" else all_of_it
-        )
+            return _total_over_all((y * y).sum()).sqrt()
+        found = _total_over_all(y.sum())
+        return found / _total_over_all(y.new_tensor(x.numel())) if op == "mean" else found
     dims = reduced_dims(per, x.ndim)
     if not dims:
         return x.abs() if op == "norm" else x
-    keep = (
-        per != "tensor"
-    )  # per row (n, 1), per column (1, m): the shapes broadcast; a tensor's is ()
+    keep = per != "tensor"  # per row (n, 1), per column (1, m), which broadcast; a tensor's is ()
+    y = wide(x)  # squares leave the range of float32 where their root does not
     if op == "norm":
-        return torch.linalg.vector_norm(x, dim=dims, keepdim=keep)
-    reduce = torch.sum if op == "sum" else torch.mean
-    return reduce(x, dim=dims, keepdim=keep)
+        found = torch.linalg.vector_norm(y, dim=dims, keepdim=keep)
+    else:
+        found = torch.sum(y, dim=dims, keepdim=keep)
+    if op == "mean":
+        found = found / max(1, math.prod(x.shape[d] for d in dims))
+    # What a whole tensor has is a double, as in kernels.
+    return found.to(x.dtype) if keep else found
 
 
 def norm(x: Value, per: str = "tensor") -> Value:
@@ -235,7 +248,32 @@ def stored(x: Value) -> Value:
     return x.to(working.kept or x.dtype).to(x.dtype)
 
 
+def still(x: Value, g: Value, *known: Value) -> Value:
+    """x, and 0 where x is no finite number though the gradient is one and nothing `known` is NaN.
+
+    Where a sum of squares has left the range of its dtype, or a divisor is 0, no step is better
+    than one to infinity. What was NaN before comes out as NaN.
+    """
+    return _apply("still", x, g, *known)
+
+
 Update = Callable[[Any, Any, Any, Any, Any], tuple[Value, State]]
+
+
+def stands_still(update: Update) -> Update:
+    """Decorates an update: where a finite gradient gives no finite step there is no step."""
+
+    @functools.wraps(update)
+    def guarded(p: Value, g: Value, s: Any, t: Value, h: Any) -> tuple[Value, State]:
+        step, new = update(p, g, s, t, h)
+        if checks.is_number(step):
+            return step, new
+        known = (x for x in new.values() if x is not None and not checks.is_number(x))
+        return still(step, g, *known), new
+
+    return guarded
+
+
 Before = Callable[[Any, Any, Any, Any], Value]
 Guard = Callable[[Any, Any, Any, Any], Value]
 Idle = Callable[[Any, Any, Any, Any], State]
@@ -307,6 +345,7 @@ class Rule:
     refuse: Callable[[torch.Tensor, Mapping[str, Any]], str] | None = None
     outermost: bool = False
     keeps: Mapping[str, str] = field(default_factory=dict)
+    inside: frozenset[str] = frozenset()
     shared: Mapping[str, float] = field(default_factory=dict)
     alike: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()
@@ -345,7 +384,7 @@ class Rule:
         update: Update | None = None,
         after: After | None = None,
         *,
-        whole: bool = False,
+        inside: Collection[str] = (),
         before: Before | None = None,
         outermost: bool = False,
         keeps: Mapping[str, str] | None = None,
@@ -353,8 +392,9 @@ class Rule:
     ) -> Rule:
         """This rule inside a wrapper: its functions replaced, its hyperparameters added.
 
-        An `update` that is the `whole` of the rule calls `decayed(rule, ...)`: the decay, and what
-        comes before it, are inside. `outermost` and `keeps` are the fields of the same names.
+        `inside` says what the new `update` does of what stands around the old one: "gradient" if it
+        calls `regularized`, "step" if it calls `stepped`, both if it calls `decayed`. `outermost`
+        and `keeps` are the fields of the same names.
         """
         taken = sorted(set(hyper) & set(self.hyper))
         if taken:
@@ -375,8 +415,8 @@ class Rule:
             after=after or self.after,
             hyper={**self.hyper, **hyper},
             name=f"{name}({self.name})",
-            decays=self.decays and not whole,
-            before=before or (None if whole else self.before),
+            inside=self.inside | frozenset(inside),
+            before=before or (None if "gradient" in inside else self.before),
             outermost=outermost or self.outermost,
             keeps={**self.keeps, **(keeps or {})},
         )
@@ -400,20 +440,30 @@ def wrapper(function: Wrapper) -> Wrapper:
 
 
 DECAYS: dict[str, Callable[[Any, Any], Value]] = {
-    "l2": lambda h, p: 0.0,  # enters the gradient instead: see decayed()
+    "l2": lambda h, p: 0.0,  # enters the gradient instead: see `regularized`
     "decoupled": lambda h, p: h.lr * h.weight_decay * p,
     "independent": lambda h, p: h.lr / h.base_lr * h.weight_decay * p,
     "corrected": lambda h, p: h.lr * (h.lr / h.base_lr) * h.weight_decay * p,
 }
 
 
-def decayed(rule: Rule, p: Value, g: Value, s: Any, t: Value, h: Any) -> tuple[Value, State]:
-    """The update of a rule with its weight decay in its step: ``decay`` says which of four."""
+def regularized(rule: Rule, p: Value, g: Value, t: Value, h: Any) -> Value:
+    """The gradient that a rule's update is given: after what wrappers do to it and an l2 decay."""
     if rule.before is not None:
         g = rule.before(p, g, t, h)
-    if not rule.decays:
-        return rule.update(p, g, s, t, h)
-    if h.decay == "l2":
-        return rule.update(p, g + h.weight_decay * p, s, t, h)
+    if rule.decays and "gradient" not in rule.inside and h.decay == "l2":
+        g = g + h.weight_decay * p
+    return g
+
+
+def stepped(rule: Rule, p: Value, g: Value, s: Any, t: Value, h: Any) -> tuple[Value, State]:
+    """The update of a rule, with a weight decay that is part of the step."""
     step, new = rule.update(p, g, s, t, h)
-    return step + DECAYS[h.decay](h, p), new
+    if rule.decays and "step" not in rule.inside and h.decay != "l2":
+        step = step + DECAYS[h.decay](h, p)
+    return step, new
+
+
+def decayed(rule: Rule, p: Value, g: Value, s: Any, t: Value, h: Any) -> tuple[Value, State]:
+    """All of it: the step of a rule of a gradient, ``decay`` being one of four."""
+    return stepped(rule, p, regularized(rule, p, g, t, h), s, t, h)

@@ -218,6 +218,8 @@ class Writer:
         """The value in terms of what has a name now; `target` is the name it is about to get."""
         if node.op == "const":
             return Expr("number", value=node.value)
+        if node.op == "still":  # what it is for everywhere but at the ends of the range
+            return self.value(node.args[0], target)
         if node.op == "has":
             return Expr("has", (notation.name(self.names.states.get(node.value, node.value)),))
         names = [name for name, x in self.now.items() if x is node]

@@ -108,7 +108,7 @@ def test_a_file_of_version_1_goes_on_as_it_did(name: str) -> None:
         (torch.optim.Adam, {}, rules.rmsprop(), "exp_avg"),
         (torch.optim.Adam, {}, rules.yogi(), "exp_avg"),
         (torch.optim.AdamW, {}, rules.sgd(momentum=0.9), "exp_avg"),
-        (torch.optim.SGD, {"momentum": 0.9}, rules.adamw(), "step"),
+        (torch.optim.SGD, {"momentum": 0.9}, rules.adamw(), "momentum_buffer"),
         (torch.optim.Adam, {}, rules.adafactor(), "eps"),
         (torch.optim.RMSprop, {}, rules.adagrad(), "square_avg"),
     ],
@@ -308,6 +308,15 @@ def mutated(saved: dict[str, Any], draw: random.Random) -> dict[str, Any]:
     return saved
 
 
+def refusal(optimizer: Any, saved: dict[str, Any]) -> Exception | None:
+    """The error that loading raises, if any."""
+    try:
+        optimizer.load_state_dict(saved)
+    except Exception as error:
+        return error
+    return None
+
+
 MUTATIONS = int(os.environ.get("MUTATIONS", "400"))
 
 
@@ -332,11 +341,10 @@ def test_a_changed_checkpoint_is_loaded_or_changes_nothing() -> None:
             other = mutated(saved, draw)
             fresh = make(given)
             before = everything(fresh)
-            try:
-                fresh.load_state_dict(other)
-            except (ValueError, TypeError) as error:
-                assert type(error) in (ValueError, TypeError), repr(error)
-                assert len(str(error)) > 20
-                assert everything(fresh) == before
-            else:
+            said = refusal(fresh, other)
+            if said is None:
                 steps(fresh, given, 3, 4)  # what was taken can be gone on from
+                continue
+            assert type(said) in (ValueError, TypeError), repr(said)
+            assert len(str(said)) > 20
+            assert everything(fresh) == before

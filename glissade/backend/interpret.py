@@ -16,8 +16,8 @@ import torch
 
 from .. import blocks
 from ..blocks import CODES, SHIFT, scale_name
-from ..graph import Node, reduced_dims
-from ..ops import OPS, Asked, working
+from ..graph import Node, reduced_dims, wide_factor
+from ..ops import OPS, Asked, in_two, wide, working
 from ..program import Program
 from ..simplify import walk
 from ..storage import PARAMETER, key, noise, stochastic
@@ -42,7 +42,7 @@ def step(
     p, g = real(p), real(g)
     dtype = compute_dtype(p.dtype)
     working.dtype = dtype
-    wide, g = p.to(dtype), g.to(dtype)
+    start, g = p.to(dtype), g.to(dtype)
     known: dict[int, Any] = {}
     coded: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # and their scales
     guards = [] if leaf.guard is None else [leaf.guard]
@@ -65,7 +65,7 @@ def step(
             return held.to(dtype)
         if node.op == "machine_eps":
             return p.new_tensor(torch.finfo(p.dtype).eps, dtype=dtype)
-        return {"t": t, "p": wide, "g": g, "const": node.value}[node.op]
+        return {"t": t, "p": start, "g": g, "const": node.value}[node.op]
 
     def value(node: Node) -> Any:
         args = [known[id(a)] for a in node.args]
@@ -74,10 +74,12 @@ def step(
         if not args:
             return source(node)
         if node.op in ("sum", "sumsq"):
-            (x,) = args
+            x = wide(args[0])
             dims = reduced_dims(node.value, x.ndim)
             x = x * x if node.op == "sumsq" else x
-            return torch.sum(x, dim=dims, keepdim=node.value != "tensor") if dims else x
+            if node.value == "tensor":
+                return torch.sum(x)
+            return (torch.sum(x, dim=dims, keepdim=True) if dims else x).to(dtype)
         if node.op == "nearest":
             return args[0].to(p.dtype).to(dtype)
         if node.op == "noise":
@@ -92,6 +94,10 @@ def step(
                 return _values(blocks.decode(*codes), x)
             low = p.dtype == torch.bfloat16 if kept == PARAMETER else True
             return stochastic(args[0], args[1], half) if low else args[0]
+        factor = wide_factor(node)
+        if factor is not None and all(isinstance(x, torch.Tensor) for x in args):
+            x, by = args if node.args[1] is factor else args[::-1]
+            return in_two(x, wide(by))
         tensors = any(isinstance(x, torch.Tensor) for x in args)
         return (OPS[node.op].torch if tensors else OPS[node.op].host)(*args)
 

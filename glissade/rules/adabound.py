@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..rule import Rule, State, clip, maximum, sqrt
+from ..rule import Rule, State, clip, maximum, sqrt, stands_still
 
 VARIANTS = ("official",)
 
 
+@stands_still
 def _adabound(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Luo et al. 2019, Algorithms 2 and 3, as the released code has them."""
     beta1, beta2 = h.betas

@@ -13,7 +13,9 @@ from ..rule import (
     mean,
     minimum,
     rms,
+    scaled,
     sqrt,
+    still,
     total,
 )  # fmt: skip
 
@@ -27,28 +29,30 @@ def _adafactor(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     if h.variant == "paper":
         g2 = g * g + (1e-30 if eps1 is None else eps1)
         if p.ndim < 2:
-            v = beta2 * s.v + (1 - beta2) * g2
+            v = all_of_it = beta2 * s.v + (1 - beta2) * g2
             new = State(v=v)
         else:
             R = beta2 * s.R + (1 - beta2) * total(g2, per="row")
             C = beta2 * s.C + (1 - beta2) * total(g2, per="column")
-            v = R * (C / total(R, per="matrix"))  # in this order: R·C underflows in fp32
+            all_of_it = total(R, per="matrix")
+            v = R * (C / all_of_it)  # in this order: R·C underflows in fp32
             new = State(R=R, C=C)
     else:
         eps1 = machine_eps(p) if eps1 is None else eps1
         if p.ndim < 2:
-            v = beta2 * s.v + (1 - beta2) * g * g
+            v = all_of_it = beta2 * s.v + (1 - beta2) * g * g
             new = State(v=v)
         else:
             R = beta2 * s.R + (1 - beta2) * mean(g * g, per="row")
             C = beta2 * s.C + (1 - beta2) * mean(g * g, per="column")
-            v = R * (C / maximum(mean(R, per="matrix"), eps1))
+            all_of_it = mean(R, per="matrix")
+            v = R * (C / maximum(all_of_it, eps1))
             new = State(R=R, C=C)
         v = maximum(v, eps1 * eps1)
-    u = g / sqrt(v)
-    u_rms = sqrt(mean(g * g / v))  # of u; its pass over memory is spared the root
+    u = still(g / sqrt(v), g, all_of_it)
+    u_rms = rms(u)
     rate = minimum(h.lr, 1 / sqrt(t)) * maximum(eps2, rms(p))
-    return rate / maximum(1.0, u_rms / h.d) * u, new
+    return scaled(u, rate / maximum(1.0, u_rms / h.d)), new
 
 
 def adafactor(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..rule import Rule, State, maximum, sqrt
+from ..rule import Rule, State, maximum, sqrt, stands_still
 
 VARIANTS = ("torch", "paper", "keras", "inside", "inside_hat")
 
 
+@stands_still
 def _adam(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Kingma & Ba 2015, Algorithm 1."""
     beta1, beta2 = h.betas

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..checks import idle
-from ..rule import Rule, State, maximum, where
+from ..rule import Rule, State, maximum, stands_still
 
 VARIANTS = ("torch", "paper", "keras")
 
 
+@stands_still
 def _adamax(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Kingma & Ba 2015, Algorithm 2."""
     beta1, beta2 = h.betas
@@ -20,7 +21,7 @@ def _adamax(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
         return lr_t * m / u, State(m=m, u=u)
     if h.variant == "keras":
         return lr_t * m / (u + h.eps), State(m=m, u=u)
-    return where(u == 0, 0.0, lr_t * m / u), State(m=m, u=u)
+    return lr_t * m / u, State(m=m, u=u)
 
 
 def adamax(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..rule import Rule, State, minimum, sqrt
+from ..rule import Rule, State, minimum, sqrt, stands_still
 
 VARIANTS = ("official",)
 
 
+@stands_still
 def _adamod(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Ding et al. 2019, Algorithm 1, as the released code has it."""
     beta1, beta2 = h.betas

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..checks import idle
-from ..rule import Rule, State, maximum, sqrt
+from ..rule import Rule, State, maximum, sqrt, stands_still
 
 VARIANTS = ("paper", "inside", "torch", "optax")
 
 
+@stands_still
 def _amsgrad(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Reddi, Kale & Kumar 2018, Algorithm 2."""
     beta1, beta2 = h.betas

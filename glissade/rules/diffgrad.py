@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..rule import Rule, State, exp, sqrt
+from ..rule import Rule, State, exp, sqrt, stands_still
 
 VARIANTS = ("paper", "official")
 
 
+@stands_still
 def _diffgrad(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Dubey et al. 2020, Algorithm 1."""
     beta1, beta2 = h.betas

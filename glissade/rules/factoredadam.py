@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..rule import Rule, State, sqrt, total, where
+from ..rule import Rule, State, sqrt, still, total, where
 
 
 def _factoredadam(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Shazeer & Stern 2018, Algorithm 1 with bias correction."""
     if p.ndim < 2:
-        v = h.beta2 * s.v + (1 - h.beta2) * g * g
+        v = all_of_it = h.beta2 * s.v + (1 - h.beta2) * g * g
         new = State(v=v)
     else:
         R = h.beta2 * s.R + (1 - h.beta2) * total(g * g, per="row")
         C = h.beta2 * s.C + (1 - h.beta2) * total(g * g, per="column")
-        v = R * (C / total(R, per="matrix"))  # in this order: R·C underflows in fp32
+        all_of_it = total(R, per="matrix")
+        # In this order: R·C underflows in fp32. A matrix without a gradient so far would be 0/0.
+        v = R * where(all_of_it == 0, 0.0, C / all_of_it)
         new = State(R=R, C=C)
     v_hat = v / (1 - h.beta2**t)
-    # A row or column without any gradient so far would be 0/0.
-    return where(g == 0, 0.0, h.lr * g / (sqrt(v_hat) + h.eps)), new
+    return still(h.lr * g / (sqrt(v_hat) + h.eps), g, all_of_it), new
 
 
 def factoredadam(

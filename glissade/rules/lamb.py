@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..rule import Rule, State, sqrt
+from ..rule import Rule, State, scaled, sqrt, still
 from ..wrappers.layerwise import trust
 
 
@@ -16,7 +16,8 @@ def _lamb(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     if h.bias_correction:
         m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
     r = m_hat / (sqrt(v_hat) + h.eps) + h.weight_decay * p
-    return h.lr * trust(p, r, h.phi_bounds) * r, State(m=m, v=v)
+    r = still(r, g, m, v)
+    return scaled(r, h.lr * trust(p, r, h.phi_bounds)), State(m=m, v=v)
 
 
 def lamb(

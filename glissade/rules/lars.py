@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..checks import idle
-from ..rule import Rule, State, norm, where
+from ..rule import Rule, State, norm, scaled, still, where
 from ..wrappers.layerwise import trust
 
 VARIANTS = ("paper", "official")
@@ -18,10 +18,10 @@ def _lars(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
         p_norm, g_norm = norm(p), norm(g)
         size = g_norm + h.weight_decay * p_norm + h.eps
         local = where((p_norm == 0) | (g_norm == 0), 1.0, h.trust_coefficient * p_norm / size)
-        v = h.momentum * s.v + h.lr * local * d
-        return v, State(v=v)
+        v = h.momentum * s.v + scaled(d, h.lr * local)
+        return still(v, g, v), State(v=v)
     m = h.momentum * s.m + (1 - h.momentum) * d
-    return h.lr * trust(p, m, h.phi_bounds) * m, State(m=m)
+    return scaled(m, h.lr * trust(p, m, h.phi_bounds)), State(m=m)
 
 
 def lars(

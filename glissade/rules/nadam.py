@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..checks import idle
-from ..rule import Rule, State, sqrt
+from ..rule import Rule, State, sqrt, stands_still
 
 VARIANTS = ("torch", "paper", "keras")
 
 
+@stands_still
 def _nadam(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Dozat 2016, Algorithm 8; "torch" and "keras" with its warm-up of the momentum."""
     beta1, beta2 = h.betas

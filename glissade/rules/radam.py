@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..rule import Rule, State, sqrt
+from ..rule import Rule, State, sqrt, stands_still
 
 VARIANTS = ("torch", "paper", "inside", "official")
 
 
+@stands_still
 def _radam(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Liu et al. 2020, Algorithm 2."""
     beta1, beta2 = h.betas

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from ..checks import idle
-from ..rule import Rule, State, sqrt
+from ..rule import Rule, State, maximum, sqrt, stands_still
 
 VARIANTS = ("torch", "paper", "keras")
 INITS = ("zero", "first_gradient")
 
 
+@stands_still
 def _rmsprop(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Tieleman & Hinton 2012."""
     if h.init == "first_gradient" and "W" not in s:
@@ -20,7 +21,7 @@ def _rmsprop(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     new, power = State(W=W), W
     if h.centered:
         g_mean = h.alpha * s.g_mean + (1 - h.alpha) * g
-        new, power = new | State(g_mean=g_mean), W - g_mean * g_mean
+        new, power = new | State(g_mean=g_mean), maximum(W - g_mean * g_mean, 0.0)
     d = g / (sqrt(power) + h.eps if h.variant == "torch" else sqrt(power + h.eps))
     if h.momentum == 0:
         return h.lr * d, new

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..checks import idle
-from ..rule import Rule, State
+from ..rule import Rule, State, still
 
 VARIANTS = ("torch", "paper", "ema")
 
@@ -13,16 +13,16 @@ VARIANTS = ("torch", "paper", "ema")
 def _sgd(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """The stored parameter is the look-ahead point: p + μv is the textbook's sequence."""
     mu = h.momentum
-    if mu == 0:
-        return h.lr * g, State()
     if h.variant == "paper":
         v = mu * s.v + h.lr * g
-        return (mu * v + h.lr * g if h.nesterov else v), State(v=v)
+        return still(mu * v + h.lr * g if h.nesterov else v, g, v), State(v=v)
     if h.variant == "ema":
         v = mu * s.v + (1 - mu) * g
         return h.lr * (mu * v + (1 - mu) * g if h.nesterov else v), State(v=v)
+    if mu == 0:
+        return h.lr * g, State()
     v = mu * s.v + (1 - h.dampening) * g if "v" in s else g
-    return h.lr * (g + mu * v if h.nesterov else v), State(v=v)
+    return h.lr * still(g + mu * v if h.nesterov else v, g, v), State(v=v)
 
 
 def _bind(name: str, hyper: dict[str, Any]) -> Rule:
@@ -57,7 +57,7 @@ def sgd(
 
     Args:
         lr: learning rate, in parameter units per gradient unit; default torch's.
-        momentum: μ, at least 0; 0 keeps no state. 0.9 is usual.
+        momentum: μ, at least 0; 0 keeps no state (variant "torch"). 0.9 is usual.
         dampening: taken off the new gradient's weight, not at the first step (torch's).
         nesterov: step along the look-ahead gradient.
         weight_decay, decay: λ and which of the four decays it is.

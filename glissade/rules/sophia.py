@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from ..checks import idle
-from ..rule import Rule, State, clip, maximum, minimum, sign
+from ..rule import Rule, State, clip, maximum, minimum, sign, stands_still
 
 VARIANTS = ("paper", "official")
 ESTIMATORS = ("gnb", "hutchinson")
 GAMMA = {"gnb": 0.05, "hutchinson": 0.01}  # the paper's
 
 
+@stands_still
 def _sophia(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Liu et al. 2023, Algorithm 3; `H` there is `h`, and its estimate comes from outside."""
     beta1, beta2 = h.betas

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..rule import Rule, State, sign, sqrt
+from ..rule import Rule, State, sign, sqrt, stands_still, where
 
 
+@stands_still
 def _yogi(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Zaheer et al. 2018, Algorithm 2, with Adam's bias corrections."""
     beta1, beta2 = h.betas
     m = beta1 * s.m + (1 - beta1) * g
     before = s.v if "v" in s else h.initial_accumulator
-    v = before - (1 - beta2) * sign(before - g * g) * g * g
+    towards = where(before == g * g, 0.0, sign(before - g * g) * g * g)  # both may be infinite
+    v = before - (1 - beta2) * towards
     m_hat = m / (1 - beta1**t)
     v_hat = v / (1 - beta2**t)
     return h.lr * m_hat / (sqrt(v_hat) + h.eps), State(m=m, v=v)

@@ -6,15 +6,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ..rule import NoStep, Rule, State, Update, decayed, wrapper
+from ..rule import NoStep, Rule, State, regularized, wrapper
 
 
-def _accumulate(inner: Update, p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
+def _accumulate(inner: Rule, p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     total = s.accumulate_sum + g if "accumulate_sum" in s else g
     done = h.accumulate_done + 1
     if done < h.accumulate_n:
         raise NoStep(State(accumulate_sum=total, accumulate_done=done))
-    step, new = inner(p, total / done, s, t, h)
+    step, new = inner.update(p, regularized(inner, p, total / done, t, h), s, t, h)
     return step, new | State(accumulate_sum=None, accumulate_done=0)
 
 
@@ -45,7 +45,7 @@ def accumulate(rule: Rule, n: int) -> Rule:
     arXiv:1706.02677, for large batches.
     """
     wrapped = rule.wrap(
-        "accumulate", partial(_accumulate, partial(decayed, rule)), whole=True, accumulate_n=n
+        "accumulate", partial(_accumulate, rule), inside=("gradient",), accumulate_n=n
     )
     return replace(
         wrapped,

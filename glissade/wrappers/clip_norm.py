@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ..rule import Before, Rule, minimum, norm, wrapper
+from ..rule import Before, Rule, minimum, norm, scaled, wrapper
 
 
 def _clip(inner: Before | None, p: Any, g: Any, t: Any, h: Any) -> Any:
     total = norm(g, per="all")
-    g = g * minimum(1.0, h.clip_norm_max / (total + 1e-6))
+    g = scaled(g, minimum(1.0, h.clip_norm_max / (total + 1e-6)))
     return g if inner is None else inner(p, g, t, h)
 
 
@@ -21,8 +21,9 @@ def clip_norm(rule: Rule, max_norm: float) -> Rule:
     .. math:: g \\leftarrow g\\,\\min\\left(1, \\frac{max\\_norm}{\\|g_{all}\\|+10^{-6}}\\right)
 
     What `torch.nn.utils.clip_grad_norm_` does, for the parameters that take this step, without
-    touching ``p.grad``, and before any decay. A norm that is not finite makes every parameter NaN,
-    as there: `skip_nonfinite` leaves such steps out.
+    touching ``p.grad``, and before any decay. Where the norm is NaN, so is every parameter, and
+    where it is infinite, finite gradients become 0, as there: `skip_nonfinite` leaves such steps
+    out.
 
     Args:
         rule: what to wrap.

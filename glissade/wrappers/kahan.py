@@ -55,7 +55,7 @@ def kahan(rule: Rule) -> Rule:
         "kahan",
         inner,
         partial(_split, rule.after),
-        whole=True,
+        inside=("gradient", "step"),
         outermost=True,
         keeps={"kahan_rest": "bfloat16"},
     )

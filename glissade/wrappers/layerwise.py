@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ..rule import Rule, State, Update, clip, decayed, norm, where, wrapper
+from ..rule import Rule, State, Update, clip, norm, scaled, stepped, where, wrapper
 
 
 def trust(p: Any, d: Any, phi_bounds: Any, scale: Any = 1.0) -> Any:
-    """scale·φ(‖p‖)/‖d‖ per tensor; 1 where either norm is 0."""
+    """scale·φ(‖p‖)/‖d‖ per tensor; 1 where either norm is 0. It need not fit the dtype of d, so
+    multiply by it with `scaled`."""
     p_norm, d_norm = norm(p), norm(d)
     phi = p_norm if phi_bounds is None else clip(p_norm, *phi_bounds)
     return where((p_norm == 0) | (d_norm == 0), 1.0, scale * phi / d_norm)  # NaN is not 0
@@ -17,7 +18,8 @@ def trust(p: Any, d: Any, phi_bounds: Any, scale: Any = 1.0) -> Any:
 
 def _layerwise(inner: Update, p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     d, new = inner(p, g, s, t, h)
-    return trust(p, d, h.layerwise_phi_bounds, h.lr) * d, new
+    d = where(p == p, d, d)  # a rule may return one number for all
+    return scaled(d, trust(p, d, h.layerwise_phi_bounds, h.lr)), new
 
 
 @wrapper
@@ -39,5 +41,5 @@ def layerwise(rule: Rule, phi_bounds: tuple[float, float] | None = None) -> Rule
 
     Source: You et al. 2020, arXiv:1904.00962.
     """
-    inner = partial(_layerwise, partial(decayed, rule))
-    return rule.wrap("layerwise", inner, whole=True, layerwise_phi_bounds=phi_bounds)
+    inner = partial(_layerwise, partial(stepped, rule))
+    return rule.wrap("layerwise", inner, inside=("step",), layerwise_phi_bounds=phi_bounds)

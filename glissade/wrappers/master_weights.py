@@ -50,7 +50,7 @@ def master_weights(rule: Rule) -> Rule:
         "master_weights",
         inner,
         partial(_copy, rule.after),
-        whole=True,
+        inside=("gradient", "step"),
         outermost=True,
         keeps={"master_weights": "float32"},
     )

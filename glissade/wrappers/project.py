@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..rule import After, Rule, State, clip, machine_eps, norm, where, wrapper
+from ..rule import After, Rule, State, clip, machine_eps, norm, scaled, where, wrapper
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def _box(p: Any, h: Any) -> Any:
 def _ball(p: Any, h: Any) -> Any:
     # The last factor sees to it that the rounded result, too, is inside.
     size, inward = norm(p), 1 - 4 * machine_eps(p)
-    return where(size > h.project_radius, p * (h.project_radius / size * inward), p)
+    return where(size > h.project_radius, scaled(p, h.project_radius / size * inward), p)
 
 
 def _simplex(p: torch.Tensor, h: Any) -> torch.Tensor:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from llvmlite import ir
 
 from ...blocks import CODES
-from ...graph import Kind, Node
+from ...graph import Kind, Node, wide_factor
+from ...ops import LARGE, PART, SMALL
 from ...storage import PARAMETER
 from .. import layout as at
 from ..layout import Layout
@@ -48,6 +50,7 @@ class Nest:
     mask: ir.Value | None = None
     known: Mapping[Node, str] = field(default_factory=dict)
     at_once: dict[Node, ir.Value] = field(default_factory=dict)
+    parts: dict[Node, tuple[ir.Value, ...]] = field(default_factory=dict)  # of numbers in at_once
     at_outer: dict[Node, ir.Value] = field(default_factory=dict)
     starts: dict[Kind, ir.Value] = field(default_factory=dict)  # of this outer index, in arrays
     at_inner: dict[Node, ir.Value] = field(default_factory=dict)
@@ -260,16 +263,49 @@ class Stage(Code):
                 nest.at_inner[node] = self._truth(node, x)
             elif node.op == "noise":
                 nest.at_inner[node] = self._noise(node, nest)
+            elif node.op == "mul" and (factor := wide_factor(node)) is not None:
+                x = self.value(next(a for a in node.args if a is not factor), nest)
+                for part in self._parts(factor, nest):
+                    x = self.v.op(self.b, "mul", [x, part])
+                nest.at_inner[node] = x
             else:
                 args = [self.value(a, nest) for a in node.args]
                 nest.at_inner[node] = self._computed(node, args)
         return nest.at_inner[node]
 
+    def _parts(self, factor: Node, nest: Nest) -> tuple[ir.Value, ir.Value]:
+        """A number of a tensor, a double, as two factors that float32 can hold: see `scaled`."""
+        if factor not in nest.parts:
+            b, one = self.b, self.one
+            with writing_at(self, nest.once):
+                b, x = self.b, self.number(factor)
+                size = one.call(b, "fabs", x)
+                # Ordered comparisons: what is NaN or infinite stays as it is.
+                small = b.and_(
+                    b.fcmp_ordered(">", size, F64(0)), b.fcmp_ordered("<", size, F64(SMALL))
+                )
+                large = b.and_(
+                    b.fcmp_ordered(">=", size, F64(LARGE)), b.fcmp_ordered("<", size, F64(math.inf))
+                )
+                part = b.select(large, F64(PART), F64(1 / PART))
+                part = b.select(b.fcmp_ordered("<", x, F64(0)), b.fneg(part), part)
+                apart = b.or_(small, large)
+                first = b.select(apart, part, x)
+                second = b.select(apart, b.fdiv(x, first), F64(1))
+                nest.parts[factor] = tuple(
+                    self.v.splat(b, self.v.convert(b, y, self.v.scalar)) for y in (first, second)
+                )
+        return nest.parts[factor]
+
     def _computed(self, node: Node, args: list[ir.Value]) -> ir.Value:
         if node.op == "nearest":
             return self.v.nearest(self.b, args[0], self.form)
         if node.op != "stored":
-            return self.v.op(self.b, node.op, args)
+            # A product less the mean of such products is 0 where there is one of them: not if it is
+            # fused with the difference, and never rounded.
+            kinds = {a.kind for a in node.args}
+            fuse = node.op not in ("add", "sub") or kinds <= {Kind.HOST, node.kind}
+            return self.v.op(self.b, node.op, args, fuse=fuse)
         dtype, half = node.value
         form = self.form if dtype == PARAMETER else FORMATS[dtype]
         x, noise = args

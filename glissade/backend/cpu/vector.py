@@ -7,6 +7,7 @@ gradient must come out as NaN.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from typing import Any, NamedTuple
 
@@ -288,11 +289,17 @@ class Vectors:
             series = b.fmul(series, b.bitcast(raised, self.type))
         return series
 
-    def op(self, b: ir.IRBuilder, op: str, x: list[ir.Value]) -> ir.Value:
+    def op(self, b: ir.IRBuilder, op: str, x: list[ir.Value], *, fuse: bool = True) -> ir.Value:
         """The value of an operation of `glissade.graph.OPS`."""
         plain = {"add": b.fadd, "sub": b.fsub, "mul": b.fmul, "div": b.fdiv}
         if op in plain:
-            return plain[op](*x, flags=FUSE)
+            return plain[op](*x, flags=FUSE if fuse else ())
+        if op == "still":
+            step, g = (self.op(b, "isfinite", [y]) for y in x[:2])
+            stays = b.or_(step, b.not_(g))
+            for y, z in itertools.zip_longest(x[2::2], x[3::2]):
+                stays = b.or_(stays, b.fcmp_unordered("uno", y, y if z is None else z))
+            return b.select(stays, x[0], self.constant(0))
         if op == "exp" and self.width > 1:
             return self.exp(b, x[0])
         if op in ("sqrt", "exp", "log", "pow"):

@@ -8,6 +8,7 @@ import triton
 import triton.language as tl
 
 from ...blocks import LEAST, SHIFT
+from ...ops import LARGE, PART
 from ...storage import FIRST, HIGH_SHIFT, LOW_SHIFT, SECOND, SPREAD
 from ..select import interpreted
 
@@ -15,6 +16,7 @@ _SPREAD, _FIRST = tl.constexpr(SPREAD), tl.constexpr(FIRST)
 _SECOND = tl.constexpr(SECOND)
 _LOW, _HIGH = tl.constexpr(LOW_SHIFT), tl.constexpr(HIGH_SHIFT)
 _SHIFT, _LEAST = tl.constexpr(SHIFT), tl.constexpr(LEAST)
+_MOST, _PART_UP, _PART_DOWN = tl.constexpr(LARGE), tl.constexpr(PART), tl.constexpr(1 / PART)
 _CODE, _WHOLE = tl.constexpr(1 << SHIFT), tl.constexpr(-1 << SHIFT)
 
 
@@ -42,6 +44,24 @@ def sign(x):
 def isfinite(x):
     """Neither infinite nor NaN."""
     return tl.abs(x) < float("inf")
+
+
+@triton.jit
+def still(x, stays):
+    """x, and 0 where it is not finite, unless it is to stay."""
+    return tl.where(isfinite(x) | stays, x, 0.0).to(x.dtype)
+
+
+@triton.jit
+def scaled(x, s):
+    """x times a double that may not fit the type of x: see `glissade.rule.scaled`."""
+    s = s + tl.full((), 0.0, tl.float64)
+    size = tl.abs(s)
+    apart = ((size > 0) & (size < _LEAST)) | ((size >= _MOST) & (size < float("inf")))
+    part = tl.where(size < 1, _PART_DOWN, _PART_UP).to(tl.float64)
+    first = tl.where(apart, tl.where(s < 0, -part, part), s)
+    second = tl.where(apart, s / first, 1.0)
+    return x * first.to(x.dtype) * second.to(x.dtype)
 
 
 @triton.jit

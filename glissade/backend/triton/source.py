@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ...blocks import BLOCK as EACH
 from ...blocks import CODES, SHIFT, scale_name
-from ...graph import Kind, Node
+from ...graph import Kind, Node, wide_factor
 from ...plan import SIZES
 from ...storage import PARAMETER
 from .. import layout as at
@@ -307,6 +307,14 @@ class Source:
 
     def operation(self, node: Node, args: list[str], dtype: str) -> str:
         """An operation of `glissade.graph.OPS` as an expression."""
+        factor = wide_factor(node)
+        if factor is not None:
+            x = next(x for a, x in zip(node.args, args, strict=True) if a is not factor)
+            return f"f.scaled({x}, {self.number(factor)})"
+        if node.op == "still":
+            x, g, *known = args
+            stays = " | ".join([f"(f.isfinite({g}) == 0)", *(f"({y} != {y})" for y in known)])
+            return f"f.still({x}, {stays})"
         if node.op in INFIX:
             return f"{args[0]} {INFIX[node.op]} {args[1]}"
         if node.op == "neg":
