@@ -90,6 +90,11 @@ def _fits(p: Tensor, what: str, rule: Rule, hyper: Mapping[str, Any], backend: s
             f"backend={backend!r} cannot run {rule.name}, whose matrices are torch's own: leave "
             "backend out"
         )
+    if "bfloat16" in rule.keeps.values() and compute_dtype(p.dtype) != torch.float32:
+        raise ValueError(
+            f"{rule.name} keeps {', '.join(rule.keeps)} in bfloat16, for parameters of half "
+            f"precision; {what}, has dtype {p.dtype}: leave that wrapper out"
+        )
     if low and compute_dtype(p.dtype) != torch.float32:
         raise ValueError(
             f"state_dtype={hyper['state_dtype']!r}, but {what}, has dtype {p.dtype}: leave "

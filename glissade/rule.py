@@ -275,6 +275,7 @@ def stands_still(update: Update) -> Update:
 
 
 Before = Callable[[Any, Any, Any, Any], Value]
+Gather = Callable[[Any, Any, Any, Any, Any], tuple[Value, State]]
 Guard = Callable[[Any, Any, Any, Any], Value]
 Idle = Callable[[Any, Any, Any, Any], State]
 After = Callable[[Any, Any, Any, Any], tuple[Value, State]]
@@ -291,10 +292,12 @@ class Rule:
     `aliases` gives the names that torch's own code has for the states (``{"m": "exp_avg"}``), so
     that its checkpoints can be loaded.
 
-    Wrappers use three phases more. `before` makes the gradient, before any decay, of the one that
-    there is: ``before(p, g, t, h) -> g``. `after` acts on the moved parameter. `guard` says whether
-    there is a step at all: a condition on totals over all tensors, ``guard(p, g, t, h)``. Where it
-    does not hold nothing is changed or counted, but the hyperparameter `skips` of every group.
+    Wrappers use four phases more. `gather` comes first: ``gather(p, g, s, t, h) -> g, State`` makes
+    the gradient of a step of several. `before` makes the gradient, before any decay, of the one
+    that there is: ``before(p, g, t, h) -> g``. `after` acts on the moved parameter. `guard` says
+    whether there is a step at all: a condition on totals over all tensors, ``guard(p, g, t, h)``.
+    Where it does not hold nothing is changed or counted, but the hyperparameter `skips` of every
+    group.
 
     ``"m" in s`` says whether a state has been written, for this parameter: what starts from the
     parameter or from its first gradient is made where it is absent, not where ``t == 1``, which a
@@ -338,6 +341,7 @@ class Rule:
     decays: bool = False
     aliases: Mapping[str, str] = field(default_factory=dict)
     before: Before | None = None
+    gather: Gather | None = None
     guard: Guard | None = None
     skips: str = ""
     inputs: Mapping[str, str] = field(default_factory=dict)
@@ -409,6 +413,11 @@ class Rule:
                 f"{name}({self.name}): what {inside} keeps beside the parameter would not follow; "
                 f"write {inside}({name}({rest.removesuffix(')')}))"
             )
+        gather, first = self.gather, self.before
+        if before is not None and gather is not None:  # it works on what is gathered
+            gather = functools.partial(_before_gathering, before, gather)
+        elif before is not None:
+            first = before if first is None else functools.partial(_both, before, first)
         return replace(
             self,
             update=update or self.update,
@@ -416,10 +425,21 @@ class Rule:
             hyper={**self.hyper, **hyper},
             name=f"{name}({self.name})",
             inside=self.inside | frozenset(inside),
-            before=before or (None if "gradient" in inside else self.before),
+            before=None if "gradient" in inside else first,
+            gather=None if "gradient" in inside else gather,
             outermost=outermost or self.outermost,
             keeps={**self.keeps, **(keeps or {})},
         )
+
+
+def _both(outer: Before, inner: Before, p: Value, g: Value, t: Value, h: Any) -> Value:
+    return inner(p, outer(p, g, t, h), t, h)
+
+
+def _before_gathering(
+    before: Before, gather: Gather, p: Value, g: Value, s: Any, t: Value, h: Any
+) -> tuple[Value, State]:
+    return gather(p, before(p, g, t, h), s, t, h)
 
 
 def wrapper(function: Wrapper) -> Wrapper:
@@ -466,4 +486,8 @@ def stepped(rule: Rule, p: Value, g: Value, s: Any, t: Value, h: Any) -> tuple[V
 
 def decayed(rule: Rule, p: Value, g: Value, s: Any, t: Value, h: Any) -> tuple[Value, State]:
     """All of it: the step of a rule of a gradient, ``decay`` being one of four."""
-    return stepped(rule, p, regularized(rule, p, g, t, h), s, t, h)
+    gathered = State()
+    if rule.gather is not None:
+        g, gathered = rule.gather(p, g, s, t, h)
+    step, new = stepped(rule, p, regularized(rule, p, g, t, h), s, t, h)
+    return step, new | gathered

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ def step(
     `state` holds the states that are there, `zeros` makes another.
     """
     p, g = real(p), real(g)
+    given_g = g
     dtype = compute_dtype(p.dtype)
     working.dtype, h = dtype, Hyper(hyper)
     g = g.to(dtype)
@@ -44,12 +45,12 @@ def step(
     try:
         subtract, new = decayed(rule, p, g, old, t, h)
     except NoStep as waits:
-        return _outcome(rule, None, waits.state, given, old, counts=False)
+        return _outcome(rule, None, waits.state, given, old, counts=False, others=(g, given_g))
     p = p - subtract
     if rule.after is not None:
         p, more = rule.after(p, old | new, t, h)
         p, new = torch.as_tensor(p, dtype=dtype, device=given.device), new | more
-    return _outcome(rule, p, new, given, old, counts=True)
+    return _outcome(rule, p, new, given, old, counts=True, others=(g, given_g))
 
 
 def idle(
@@ -71,11 +72,20 @@ def idle(
 
 
 def _outcome(
-    rule: Rule, moved: Tensor | None, new: State, p: Tensor, old: HeldState, *, counts: bool
+    rule: Rule,
+    moved: Tensor | None,
+    new: State,
+    p: Tensor,
+    old: HeldState,
+    *,
+    counts: bool,
+    others: Sequence[Any] = (),
 ) -> Outcome:
     """With every state as a tensor of its own."""
-    # They are copied one by one later: State(slow=p) must not be the parameter itself.
+    # They are copied one by one later: State(slow=p) must not be the parameter itself. What a rule
+    # on matrices returns is kept: not as memory that the gradient or another state has, too.
     inputs = {id(x) for x in (p, *old.values())}
+    taken = {_memory(x) for x in (p, *old.values(), *others) if isinstance(x, Tensor)}
     stored, drops, shared = {}, set(), {}
     for name, value in new.items():
         if name in rule.shared:
@@ -84,9 +94,18 @@ def _outcome(
         if value is None:
             drops.add(name)
             continue
-        x = torch.as_tensor(value, dtype=None if rule.matrix else p.dtype, device=p.device)
+        number_of = rule.matrix and not isinstance(value, Tensor)
+        dtype = torch.float64 if number_of else None if rule.matrix else p.dtype
+        x = torch.as_tensor(value, dtype=dtype, device=p.device)
+        if rule.matrix and _memory(x) in taken:
+            x = x.clone(memory_format=torch.contiguous_format)
+        taken.add(_memory(x))
         stored[name] = x.clone() if id(x) in inputs else x
     return Outcome(moved, stored, frozenset(drops), shared, counts)
+
+
+def _memory(x: Tensor) -> int:
+    return x.untyped_storage().data_ptr()
 
 
 def advance(member: Member, rule: Rule, g: Tensor | None, counts: npt.NDArray[np.int64]) -> Part:

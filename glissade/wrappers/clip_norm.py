@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
-from ..rule import Before, Rule, minimum, norm, scaled, wrapper
+from ..rule import Rule, minimum, norm, scaled, wrapper
 
 
-def _clip(inner: Before | None, p: Any, g: Any, t: Any, h: Any) -> Any:
+def _clip(p: Any, g: Any, t: Any, h: Any) -> Any:
     total = norm(g, per="all")
-    g = scaled(g, minimum(1.0, h.clip_norm_max / (total + 1e-6)))
-    return g if inner is None else inner(p, g, t, h)
+    return scaled(g, minimum(1.0, h.clip_norm_max / (total + 1e-6)))
 
 
 @wrapper
@@ -35,4 +33,4 @@ def clip_norm(rule: Rule, max_norm: float) -> Rule:
 
     Source: Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063; torch.nn.utils.clip_grad_norm_.
     """
-    return rule.wrap("clip_norm", before=partial(_clip, rule.before), clip_norm_max=max_norm)
+    return rule.wrap("clip_norm", before=_clip, clip_norm_max=max_norm)

@@ -205,6 +205,10 @@ def test_a_rule_that_takes_no_step_raises_in_a_wrapper(wrapper: str, backend: st
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
 @each_backend
 def test_a_copy_of_the_weights_goes_another_way(backend: str, dtype: str, wrapper: str) -> None:
+    if (wrapper, dtype) == ("kahan", "float64"):  # nothing that bfloat16 could hold is lost
+        with pytest.raises(ValueError, match="leave that wrapper out"):
+            pair("adamw", wrapper, "ema decay=0.5", backend=backend, dtype=dtype)
+        return
     steps(pair("adamw", wrapper, "ema decay=0.5", backend=backend, dtype=dtype), 4)
 
 
