@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .backend import select
 from .backend.member import LOW, compute_dtype
+from .memory import overlaps, read_only
 from .rule import Rule
 from .storage import asked
 
@@ -40,6 +41,7 @@ def admit(
         ValueError: a parameter twice, or one that this rule, these values or this backend cannot
             take.
     """
+    locked = read_only(params)
     for i, p in enumerate(params):
         what = f"parameter {i} {where}"
         if not isinstance(p, Tensor):
@@ -50,9 +52,11 @@ def admit(
         known.add(id(p))
         if not (p.is_floating_point() or p.is_complex()):
             raise TypeError(f"{what}, has dtype {p.dtype}: allowed are floating point and complex")
-        steps = zip(p.shape, p.stride(), strict=True)
-        if p.numel() and any(n > 1 and step == 0 for n, step in steps):
+        plain = type(p.data) is Tensor and p.layout is torch.strided and not p.is_meta
+        if plain and overlaps(p.detach()):
             raise ValueError(f"{what}, has elements that share memory (expand): clone it")
+        if locked[i]:
+            raise ValueError(f"{what}, lies in memory that is read-only: clone it")
         if offload is not None:
             if p.device.type == offload:
                 raise ValueError(
@@ -127,7 +131,7 @@ def still_fit(
 
 def _near(p: Tensor) -> Tensor:
     """What stands for a parameter on the cpu."""
-    return torch.empty((), dtype=p.dtype).expand(p.shape)
+    return torch.empty((), dtype=p.dtype, device="cpu").expand(p.shape)
 
 
 def warn_if_idle(rule: Rule, groups: Sequence[Mapping[str, Any]]) -> None:

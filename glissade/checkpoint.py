@@ -181,7 +181,7 @@ def _state(
     if not out:
         return out
     if "step" not in out and not own and rule.aliases:
-        out["step"] = torch.tensor(1)  # torch's SGD counts none, and needs none
+        out["step"] = torch.tensor(1, device="cpu")  # torch's SGD counts none, and needs none
     out["step"] = _step(out.get("step"), where)
     if rule.matrix:
         _check_matrices(out, p, group, rule, where)
@@ -292,5 +292,5 @@ def _from_version_1(
     new = {}
     for (i, state), t in zip(states.items(), taken, strict=True):
         kept = {k: v for k, v in state.items() if done or k != "accumulate_sum"}
-        new[i] = {**kept, "step": torch.tensor(t // n)}
+        new[i] = {**kept, "step": torch.tensor(t // n, device="cpu")}
     return [{**group, "accumulate_done": done} for group in groups], new

@@ -59,6 +59,7 @@ class LineUp:
                 counts[i] = int(held.get("step", 1 if held else 0))
                 dict.__setitem__(held, "step", self._step_of(i, held.get("step")))
                 dict.__setitem__(state, p, held)
+        self._stale = False
         self._present: list[bool] = []
         self._batches: list[tuple[Batch, list[int]]] = []  # with the places of those present
         self._idle: list[tuple[Batch, list[int]]] = []
@@ -80,18 +81,17 @@ class LineUp:
             return True
         if self._steps._version != self._steps_were:  # state["step"].zero_(), say
             return True
-        stale = False
         for group, was, settings in zip(groups, self._were, self._settings):  # noqa: B905 - speed
             params = group["params"]
             if group is not settings.group or len(params) != len(was):
                 return True
             if not all(map(operator.is_, params, was)):
                 return True
-            if settings.changed():
-                stale = True
+            if settings.changed():  # noted at once: the next group's may raise
+                self._stale = True
         if self._rule.alike:
             check_alike(self._rule, groups)
-        return stale
+        return self._stale
 
     def scaled(self, found_inf: Tensor | None, scale: Tensor | None) -> None:
         """What torch's GradScaler says of the step that comes, to those who can take it."""
@@ -159,12 +159,15 @@ class LineUp:
 
     def _without_anybody(self) -> dict[str, Any]:
         """What becomes of what the optimizer has once where no parameter has a gradient."""
-        if not self._roster or self._rule.matrix:
+        if not self._roster:
             return {}
-        member = self._member(0)
+        member, t = self._member(0), int(self._counts[0])
         values, program = member.settings.values, member.program
-        assert program is not None
-        t = int(self._counts[0])
+        if program is None:
+            with torch.no_grad():
+                zero = torch.zeros_like(member.param)
+                out = eager.step(self._rule, member.param, zero, {}, t + 1, values)
+            return {} if out is None else out.shared
         leaf = program.choose(t + 1, values, member.have)
         totals = dict.fromkeys(range(len(program.leaves[leaf].totals)), 0.0)
         return program.shared[leaf](t + 1, values, totals)

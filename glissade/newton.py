@@ -79,6 +79,11 @@ class Newton(torch.optim.Optimizer):
             different = [key for key in keys if group[key] != first[key]]
             if different:
                 raise ValueError(f"Newton: groups with different {different[0]}: H is one for all")
+            if any(p.is_complex() for p in group["params"]):
+                raise ValueError(
+                    "Newton takes second derivatives, which need real parameters: give it "
+                    "torch.view_as_real(parameter)"
+                )
             if size > group["max_size"]:
                 raise ValueError(
                     f"Newton: {size} parameters; allowed are {group['max_size']}: the Hessian has "

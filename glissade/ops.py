@@ -79,8 +79,8 @@ def in_two(x: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
     """x·factor where the factor, a double, may not fit the dtype of x: see `rule.scaled`."""
     size = factor.abs()
     fits = (size == 0) | ~torch.isfinite(size) | ((size >= SMALL) & (size < LARGE))
-    part = torch.where(size < 1, 1 / PART, PART) * torch.sign(factor)
-    first = torch.where(fits, factor, part.to(factor.dtype))
+    part = torch.where(size < 1, torch.full_like(size, 1 / PART), torch.full_like(size, PART))
+    first = torch.where(fits, factor, part * torch.sign(factor))
     second = torch.where(fits, torch.ones_like(factor), factor / first)
     return x * first.to(x.dtype) * second.to(x.dtype)
 
@@ -88,7 +88,7 @@ def in_two(x: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
 def _still(x: Any, g: Any, *known: Any) -> Any:
     waits = ~torch.isfinite(x) & torch.isfinite(g)
     for y in known:
-        waits = waits & (torch.as_tensor(y) == y)
+        waits = waits & (y == y) if isinstance(y, torch.Tensor) else waits
     return torch.where(waits, 0.0, x)
 
 

@@ -165,8 +165,15 @@ class Optimizer(Base):
                     f"capturable=True, but {self.rule.name} counts on the host, for all parameters "
                     "at once: leave capturable out"
                 )
-            for shape in {real(p.detach()).shape for p in params if not self.rule.matrix}:
+            kinds = {(p.is_complex(), real(p.detach()).shape) for p in params}
+            for complex_, shape in kinds if not self.rule.matrix else ():
                 program = self._programs.of(group, shape)
+                if complex_ and program.trace.rank_matters:
+                    raise ValueError(
+                        f"{self.rule.name} tells rows, columns or slices apart, which complex "
+                        "numbers have not got here, kept as pairs of real ones: give it "
+                        "torch.view_as_real(parameter), or take another optimizer"
+                    )
                 if group["capturable"] and program.totals:
                     raise ValueError(
                         f"capturable=True, but {self.rule.name} takes totals over all tensors, "
@@ -188,6 +195,14 @@ class Optimizer(Base):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        if torch.is_inference_mode_enabled():  # states made in it could be written in it alone
+            with torch.inference_mode(False):
+                self._take()
+        else:
+            self._take()
+        return loss
+
+    def _take(self) -> None:
         line = self._lined_up()
         found = self.__dict__.get("found_inf")  # torch's GradScaler is at work
         if found is not None or line.found_inf is not None:
@@ -195,7 +210,6 @@ class Optimizer(Base):
         line.step()
         if self.rule.inputs:
             inputs.grow_old(self.rule, self.param_groups)
-        return loss
 
     def _lined_up(self) -> LineUp:
         line = self._line

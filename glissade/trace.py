@@ -20,7 +20,7 @@ from .checks import is_number, plain
 from .graph import Graph, Kind, Node, RuleError
 from .rule import Hyper, NoStep, Rule, State, decayed
 
-MAX_LEAVES = 64
+MAX_LEAVES = 256
 T, P, G = "t", "p", "g"
 NUMBER = "#"  # stands for "a number" in a structure
 

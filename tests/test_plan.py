@@ -181,12 +181,12 @@ def test_host_numbers_are_computed_in_float64() -> None:
 def test_too_many_paths() -> None:
     def update(p: Any, g: Any, s: Any, t: Any, h: Any) -> Any:
         step = g
-        for i in range(7):
+        for i in range(9):
             step = step + (1 if t > i else 2)
         return step, State()
 
     rule = made(update)
-    with pytest.raises(RuleError, match="more than 64 paths"):
+    with pytest.raises(RuleError, match="more than 256 paths"):
         trace(rule, hyper(rule), 2)
 
 

@@ -16,7 +16,7 @@ import torch
 
 from .. import blocks
 from ..blocks import CODES, SHIFT, scale_name
-from ..graph import Node, reduced_dims, wide_factor
+from ..graph import Kind, Node, reduced_dims, wide_factor
 from ..ops import OPS, Asked, in_two, wide, working
 from ..program import Program
 from ..simplify import walk
@@ -103,7 +103,7 @@ def step(
 
     shared = leaf.shared.values()
     for node in walk([*leaf.totals, *guards, leaf.param, *leaf.state.values(), *shared]):
-        known[id(node)] = value(node)
+        known[id(node)] = _held_as(node, value(node), dtype)
         if node is leaf.guard and not bool(known[id(node)]):
             return None
 
@@ -123,6 +123,14 @@ def step(
     moved = result(leaf.param) if leaf.counts else None
     values = {name: number(known[id(node)]) for name, node in leaf.shared.items()}
     return Outcome(moved, stored, leaf.drops, values, leaf.counts)
+
+
+def _held_as(node: Node, x: Any, dtype: torch.dtype) -> Any:
+    """Elements in the dtype that they are computed in: an element without dimensions would take a
+    double from a number of its tensor."""
+    if not isinstance(x, torch.Tensor) or node.kind <= Kind.TENSOR or not x.is_floating_point():
+        return x
+    return x.to(dtype)
 
 
 def _values(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

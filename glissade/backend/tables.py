@@ -104,7 +104,7 @@ class Table:
         return int(self.numbers[bucket].ctypes.data)
 
     def _array(self, n: int, dtype: torch.dtype) -> torch.Tensor:
-        array = torch.empty(n, dtype=dtype)
+        array = torch.empty(n, dtype=dtype, device="cpu")
         self._keep.append(array)
         return array
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..rule import Rule, State, sqrt, stands_still
+from ..rule import Rule, State, sqrt, stands_still, still
 
 
 @stands_still
 def _adadelta(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Zeiler 2012, Algorithm 1."""
     W = h.rho * s.W + (1 - h.rho) * g * g
-    delta = sqrt(s.P + h.eps) / sqrt(W + h.eps) * g
+    delta = still(sqrt(s.P + h.eps) / sqrt(W + h.eps) * g, g, s.P, W)
     P = h.rho * s.P + (1 - h.rho) * delta * delta
     return h.lr * delta, State(W=W, P=P)
 

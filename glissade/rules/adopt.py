@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..rule import Rule, State, clip, maximum, sqrt, stands_still
+from ..rule import Rule, State, clip, maximum, sqrt, stands_still, still
 
 
 @stands_still
@@ -14,7 +14,7 @@ def _adopt(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     if "v" not in s:
         return 0.0, State(m=0.0, v=g * g)
     c = (t - 1) ** 0.25
-    m = beta1 * s.m + (1 - beta1) * clip(g / maximum(sqrt(s.v), h.eps), -c, c)
+    m = beta1 * s.m + (1 - beta1) * clip(still(g / maximum(sqrt(s.v), h.eps), g, s.v), -c, c)
     v = beta2 * s.v + (1 - beta2) * g * g
     return h.lr * m, State(m=m, v=v)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..checks import idle
-from ..rule import Rule, State, maximum, sqrt, stands_still
+from ..rule import Rule, State, maximum, sqrt, still
 
 VARIANTS = ("torch", "paper", "keras")
 INITS = ("zero", "first_gradient")
 
 
-@stands_still
 def _rmsprop(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Tieleman & Hinton 2012."""
     if h.init == "first_gradient" and "W" not in s:
@@ -22,7 +21,8 @@ def _rmsprop(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     if h.centered:
         g_mean = h.alpha * s.g_mean + (1 - h.alpha) * g
         new, power = new | State(g_mean=g_mean), maximum(W - g_mean * g_mean, 0.0)
-    d = g / (sqrt(power) + h.eps if h.variant == "torch" else sqrt(power + h.eps))
+    root = sqrt(power) + h.eps if h.variant == "torch" else sqrt(power + h.eps)
+    d = still(g / root, g, power)
     if h.momentum == 0:
         return h.lr * d, new
     if h.variant == "keras":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ..rule import NoStep, Rule, State, wrapper
+from ..rule import NoStep, Rule, State, still, wrapper
 
 
 def _gather(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
@@ -13,7 +13,8 @@ def _gather(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     done = h.accumulate_done + 1
     if done < h.accumulate_n:
         raise NoStep(State(accumulate_sum=total, accumulate_done=done))
-    return total / done, State(accumulate_sum=None, accumulate_done=0)
+    # A sum that has left the range is no gradient to follow.
+    return still(total / done, g, total), State(accumulate_sum=None, accumulate_done=0)
 
 
 def _real(h: Any) -> Any:

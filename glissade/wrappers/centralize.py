@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ..rule import Rule, State, Update, mean, wrapper
+from ..rule import Rule, State, Update, mean, still, wrapper
 
 
 def _centralize(inner: Update, p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     if p.ndim >= 2:
-        g = g - mean(g, per="slice")
+        center = mean(g, per="slice")
+        g = still(g - center, g, center)
     return inner(p, g, s, t, h)
 
 

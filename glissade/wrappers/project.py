@@ -51,6 +51,10 @@ def _simplex(p: torch.Tensor, h: Any) -> torch.Tensor:
     return (v - over[last - 1] / last).clamp(min=0).reshape(p.shape).to(p.dtype)
 
 
+def _no_order(p: torch.Tensor, h: Any) -> str:
+    return "is complex, and a simplex is of real numbers" if p.is_complex() else ""
+
+
 def box(lo: float, hi: float) -> Region:
     """Every element between lo and hi."""
     if not lo <= hi:
@@ -106,4 +110,5 @@ def project(rule: Rule, onto: Region) -> Rule:
         raise TypeError(f"project: onto={onto!r}; allowed are box(lo, hi), ball(r) and simplex()")
     after = partial(_project, onto.onto, rule.after)
     wrapped = rule.wrap("project", after=after, **dict(onto.hyper))
-    return replace(wrapped, matrix=rule.matrix or onto.matrix)
+    refuse = _no_order if onto.matrix and rule.refuse is None else rule.refuse
+    return replace(wrapped, matrix=rule.matrix or onto.matrix, refuse=refuse)

@@ -112,7 +112,7 @@ def specs(draw: st.DrawFn) -> Spec:
 @st.composite
 def owns(draw: st.DrawFn, made: dict[str, Any]) -> dict[str, Any]:
     """Draw hyperparameters of a group's own."""
-    own: dict[str, Any] = {"lr": draw(st.sampled_from((0.1, 0.01)))}
+    own: dict[str, Any] = {"lr": draw(st.sampled_from((0.15, 0.013)))}
     if not made.get("l1") and draw(st.booleans()):
         own["weight_decay"] = draw(st.sampled_from((0.0, 0.2)))
     if "betas" in made and draw(st.booleans()):

@@ -147,7 +147,7 @@ class Resumed(Pair):
             for key, name in names.items():
                 if held.get(key) is not None:
                     slot.state[name] = held[key].double().numpy().copy()
-        model.done = 0
+        model.done = model.skipped = 0
         self.counted = self.counted and title != "SGD"  # whose states hold no count
         self.scheduled = None
         self.check("loading torch's checkpoint")

@@ -16,6 +16,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -190,7 +191,7 @@ def _resolve(names: Sequence[str]) -> None:
 
 def _inside() -> int:
     """How far inside a Python tensor its at::Tensor is: one pointer, which `_cdata` tells."""
-    x = torch.empty(3)
+    x = torch.empty(3, device="cpu")
     size = torch._C.TensorBase.__basicsize__
     (place,) = np.flatnonzero(np.frombuffer(ctypes.string_at(id(x), size), np.int64) == x._cdata)
     return 8 * int(place)
@@ -226,8 +227,9 @@ def _row(native: Native, p: Tensor, state: Tensor, like: Tensor) -> tuple[Any, .
 
 def _works(native: Native) -> bool:
     """Whether the answers are right for gradients of every kind that may turn up."""
-    like = torch.zeros(2, 3, 1)
-    state = torch.zeros(2, 3, 1)
+    ones, zeros = (partial(f, dtype=torch.float32) for f in (torch.ones, torch.zeros))
+    like = zeros(2, 3, 1)
+    state = zeros(2, 3, 1)
 
     def answer(grad: Tensor | None, data: Tensor = like, moved: bool = False) -> bool:
         p = torch.nn.Parameter(data.clone(memory_format=torch.preserve_format))
@@ -247,19 +249,19 @@ def _works(native: Native) -> bool:
             return False
         return said
 
-    good = [torch.ones(2, 3, 1), torch.ones(8)[2:].view(2, 3, 1), torch.ones(2, 3, 2)[:, :, :1]]
+    good = [ones(2, 3, 1), ones(8)[2:].view(2, 3, 1), ones(2, 3, 2)[:, :, :1]]
     good[2] = good[2].contiguous().as_strided((2, 3, 1), (3, 1, 77))
     bad = [
-        None, torch.ones(2, 3), torch.ones(3, 2, 1), torch.ones(3, 2, 1).transpose(0, 1),
-        torch.ones(2, 3, 1, dtype=torch.float64), torch.ones(2, 3, 1).to_sparse(),
-        torch._neg_view(torch.ones(2, 3, 1)),
+        None, ones(2, 3), ones(3, 2, 1), ones(3, 2, 1).transpose(0, 1),
+        ones(2, 3, 1).double(), ones(2, 3, 1).to_sparse(),
+        torch._neg_view(ones(2, 3, 1)),
     ]  # fmt: skip
     return (
         all(map(answer, good))
         and not any(map(answer, bad))
         and not answer(good[0], moved=True)
-        and not answer(good[0], torch.ones(3, 2, 1).transpose(0, 1))
-        and not answer(good[0], torch.ones(2, 3, 1, dtype=torch.float64))
+        and not answer(good[0], ones(3, 2, 1).transpose(0, 1))
+        and not answer(good[0], ones(2, 3, 1).double())
     )
 
 
@@ -270,4 +272,6 @@ def native() -> Native | None:
         made = _compiled()
     except (AttributeError, OSError, ValueError):
         return None
-    return made if _works(made) else None
+    # Whatever the first step of a process happens to run under.
+    with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
+        return made if _works(made) else None

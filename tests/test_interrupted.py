@@ -1,0 +1,233 @@
+"""A step happens or does not: under Ctrl-C at any moment, and where something in it fails."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+from torch import Tensor
+
+from glissade import Optimizer, Rule, State, rules, wrappers
+from glissade.held import held
+from tests.cases import bits, normal
+
+TRIES = int(os.environ.get("INTERRUPTIONS", "60"))
+Make = Callable[[], tuple[list[Tensor], Rule]]
+
+
+def params(*shapes: tuple[int, ...], dtypes: tuple[torch.dtype, ...] = (torch.float32,)) -> Any:
+    return [
+        normal(i, shape, dtypes[i % len(dtypes)]).requires_grad_() for i, shape in enumerate(shapes)
+    ]
+
+
+CASES: dict[str, Make] = {
+    "small": lambda: (params((5, 4), (4,)), rules.adamw(0.1)),
+    "large": lambda: (params((300, 400), (400,)), rules.adamw(0.1)),
+    "two passes": lambda: (params((300, 400), (7,)), rules.lamb(0.1)),
+    "two dtypes": lambda: (
+        params((30, 40), (40,), dtypes=(torch.float32, torch.float64)), rules.adamw(0.1)
+    ),
+    "a total": lambda: (
+        params((300, 400), (40,)), wrappers.clip_norm(rules.sgd(0.1, momentum=0.9), 1.0)
+    ),
+    "a window": lambda: (params((50, 40), (40,)), wrappers.accumulate(rules.adam(0.1), 3)),
+    "an average": lambda: (
+        params((50, 40), (40,)), wrappers.ema(wrappers.lookahead(rules.adam(0.1), k=2), 0.9)
+    ),
+}  # fmt: skip
+
+
+class Stop(Exception):
+    """What a signal raises here."""
+
+
+@pytest.fixture
+def alarm() -> Iterator[Callable[[float], None]]:
+    def stop(*_: Any) -> None:
+        raise Stop
+
+    before = signal.signal(signal.SIGALRM, stop)
+    yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds) and None
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def kept(optimizer: Optimizer, given: list[Tensor]) -> Any:
+    """Everything that a step changes: parameters, states, counts, numbers in groups."""
+    groups = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
+    states = [dict(optimizer.state.get(p, {})) for p in given]
+    return bits([[p.detach() for p in given], states, groups])
+
+
+def gradients(given: list[Tensor], t: int) -> None:
+    for i, p in enumerate(given):
+        p.grad = normal(100 * t + i, tuple(p.shape), p.dtype)
+
+
+def path(make: Make, backend: str, steps: int) -> list[Any]:
+    """What a run is after each step that nothing interrupts."""
+    given, rule = make()
+    optimizer = Optimizer(given, rule, backend=backend)
+    found = [kept(optimizer, given)]
+    for t in range(steps):
+        gradients(given, t)
+        optimizer.step()
+        found.append(kept(optimizer, given))
+    return found
+
+
+@pytest.mark.parametrize("backend", ["cpu", "eager"])
+@pytest.mark.parametrize("name", CASES)
+def test_an_interrupted_step_is_no_half_step(
+    name: str, backend: str, alarm: Callable[[float], None]
+) -> None:
+    make, steps = CASES[name], 6
+    wanted = path(make, backend, steps)
+    given, rule = make()
+    begun = time.perf_counter()
+    gradients(given, 0)
+    optimizer = Optimizer(given, rule, backend=backend)
+    optimizer.step()
+    first = time.perf_counter() - begun
+    interrupted = 0
+    for number in range(TRIES):
+        given, rule = make()
+        optimizer = Optimizer(given, rule, backend=backend)
+        # In the first step, where most is made, and in later ones, which are short.
+        at = number % steps
+        for t in range(at):
+            gradients(given, t)
+            optimizer.step()
+        gradients(given, at)
+        took = first if not at else first / 20
+        try:
+            alarm(max(1e-6, took * (number % 17) / 12))
+            optimizer.step()
+            alarm(0)
+        except Stop:
+            alarm(0)
+            interrupted += 1
+        now = kept(optimizer, given)
+        assert now in (wanted[at], wanted[at + 1])
+        if now == wanted[at]:
+            optimizer.step()
+        for t in range(at + 1, steps):  # and the run goes on as if nothing had been
+            gradients(given, t)
+            optimizer.step()
+        assert kept(optimizer, given) == wanted[steps]
+    assert interrupted
+
+
+def interrupted_inside(seen: list[str]) -> None:
+    with held():
+        signal.raise_signal(signal.SIGINT)
+        seen.append("written")
+
+
+def test_a_signal_waits_until_the_block_is_over() -> None:
+    seen: list[str] = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: seen.append("handled"))
+    try:
+        with held():
+            signal.raise_signal(signal.SIGUSR1)
+            seen.append("done")
+        assert seen == ["done", "handled"]
+        with pytest.raises(KeyboardInterrupt):
+            interrupted_inside(seen)
+        assert seen[-1] == "written"
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_other_threads_step_without_handlers() -> None:
+    given, rule = CASES["two dtypes"]()
+    optimizer = Optimizer(given, rule)
+    gradients(given, 0)
+    thread = threading.Thread(target=optimizer.step)
+    thread.start()
+    thread.join()
+    assert all(int(optimizer.state[p]["step"]) == 1 for p in given)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "eager"])
+@pytest.mark.parametrize("name", CASES)
+def test_no_memory_leaves_everything_as_it_was(name: str, backend: str) -> None:
+    """Wherever it is missing: what a step makes is made before it writes."""
+    make = CASES[name]
+    wanted = path(make, backend, 2)
+    for at in range(0, 60, 3):
+        given, rule = make()
+        optimizer = Optimizer(given, rule, backend=backend)
+        gradients(given, 0)
+        left = iter(range(at))
+
+        def failing(real: Any, left: Any = left) -> Any:
+            def called(*args: Any, **kwargs: Any) -> Any:
+                if next(left, None) is None:
+                    raise MemoryError
+                return real(*args, **kwargs)
+
+            return called
+
+        names = ("zeros_like", "empty", "as_tensor", "where", "sqrt")
+        with changed(names, failing):
+            try:
+                optimizer.step()
+            except MemoryError:
+                assert kept(optimizer, given) == wanted[0]
+                assert not optimizer.state
+        if not optimizer.state:
+            optimizer.step()
+        assert kept(optimizer, given) == wanted[1]
+
+
+def changed(names: tuple[str, ...], change: Callable[[Any], Any]) -> Any:
+    """Functions of torch that are changed for as long as the block lasts."""
+    stack = contextlib.ExitStack()
+    for name in names:
+        stack.enter_context(mock.patch.object(torch, name, change(getattr(torch, name))))
+    return stack
+
+
+def test_an_error_in_a_rule_moves_no_parameter() -> None:
+    def update(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
+        if isinstance(p, Tensor) and p.numel() == 7:
+            raise MemoryError
+        return h.lr * g, State(m=g)
+
+    given = params((3,), (7,), (2,))
+    optimizer = Optimizer(given, Rule(update, {"lr": 0.1}), backend="eager")
+    before = kept(optimizer, given)
+    gradients(given, 0)
+    with pytest.raises(MemoryError):
+        optimizer.step()
+    assert kept(optimizer, given) == before
+
+
+def test_an_error_in_a_closure_or_a_hook_changes_nothing() -> None:
+    given, rule = CASES["small"]()
+    optimizer = Optimizer(given, rule)
+    gradients(given, 0)
+    optimizer.step()
+    before = kept(optimizer, given)
+
+    def failing(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        optimizer.step(failing)
+    handle = optimizer.register_step_pre_hook(failing)
+    with pytest.raises(ZeroDivisionError):
+        optimizer.step()
+    handle.remove()
+    assert kept(optimizer, given) == before
