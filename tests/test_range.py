@@ -200,3 +200,8 @@ def test_an_empty_matrix_keeps_states_of_zeros(backend: str) -> None:
     optimizer = glissade.Adafactor([p], backend=backend)
     descend(optimizer, p, [torch.zeros(0, 3)] * 2)
     assert all(bool((x == x).all()) for x in optimizer.state[p].values())
+
+
+def test_betas_that_leave_nothing_but_eps_are_warned_of() -> None:
+    with pytest.warns(UserWarning, match="v is eps alone"):
+        rules.adabelief(betas=(0.0, 0.999))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from ..rule import Rule, State, sqrt, stands_still
@@ -33,7 +34,8 @@ def adabelief(
 
     Args:
         lr: learning rate; default the authors'.
-        betas: shares of m and v that are kept, each in [0, 1); default the authors'.
+        betas: shares of m and v that are kept, each in [0, 1); default the authors'. With a first
+            of 0, m is g, v is made of eps alone, and a step is about lr·g/√eps: a warning says so.
         eps: added to v in each step, and to the root; default the authors' code's.
         weight_decay, decay: λ and which of the four decays it is.
 
@@ -49,4 +51,11 @@ def adabelief(
 
     Source: Zhuang et al. 2020, arXiv:2010.07468.
     """
-    return Rule(_adabelief, locals(), name="adabelief", decays=True)
+    rule = Rule(_adabelief, locals(), name="adabelief", decays=True)
+    if betas[0] == 0:
+        warnings.warn(
+            f"adabelief: betas={betas!r}: with a first of 0, g - m is 0, v is eps alone, and "
+            "steps are huge. Take one over 0, such as 0.9",
+            stacklevel=2,
+        )
+    return rule
