@@ -260,6 +260,11 @@ def still(x: Value, g: Value, *known: Value) -> Value:
 Update = Callable[[Any, Any, Any, Any, Any], tuple[Value, State]]
 
 
+def _differs(x: Value) -> bool:
+    """Whether it is more than one number for a whole tensor."""
+    return x.kind > Kind.TENSOR if isinstance(x, Node) else isinstance(x, torch.Tensor)
+
+
 def stands_still(update: Update) -> Update:
     """Decorates an update: where a finite gradient gives no finite step there is no step."""
 
@@ -268,8 +273,9 @@ def stands_still(update: Update) -> Update:
         step, new = update(p, g, s, t, h)
         if checks.is_number(step):
             return step, new
-        known = (x for x in new.values() if x is not None and not checks.is_number(x))
-        return still(step, g, *known), new
+        known = {name: x for name, x in new.items() if _differs(x)}
+        # An average of gradients is finite where they are: a later pass need not read g again.
+        return still(step, known.get("m", g), *known.values()), new
 
     return guarded
 

@@ -20,7 +20,7 @@ MUTATIONS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("adam", "v_hat = v / (1 - beta2**t)", "v_hat = v", {}),
     ("adam", "m_hat / (sqrt(v_hat) + h.eps)", "m_hat / sqrt(v_hat + h.eps)", {}),  # eps inside
     ("adafactor", "maximum(1.0, u_rms / h.d)", "minimum(1.0, u_rms / h.d)", {}),  # inverted clip
-    ("adafactor", "u_rms = sqrt(mean(g * g / v))", "u_rms = mean(g * g / v)", {"d": 0.5}),
+    ("adafactor", "u_rms = rms(u)", "u_rms = mean(u * u)", {"d": 0.5}),
     ("lion", "m = beta2 * s.m + (1 - beta2) * g", "m = c", {}),  # one beta for both
     ("radam", "rho_inf - 2 * t *", "rho_inf - t *", {"betas": (0.8, 0.9)}),
     ("adabelief", "(g - m) * (g - m)", "(g - s.m) * (g - s.m)", {}),

@@ -16,7 +16,7 @@ def _lamb(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     if h.bias_correction:
         m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
     r = m_hat / (sqrt(v_hat) + h.eps) + h.weight_decay * p
-    r = still(r, g, m, v)
+    r = still(r, m, v)  # m is finite where gradients are
     return scaled(r, h.lr * trust(p, r, h.phi_bounds)), State(m=m, v=v)
 
 

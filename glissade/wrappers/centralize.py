@@ -11,7 +11,8 @@ from ..rule import Rule, State, Update, mean, still, wrapper
 def _centralize(inner: Update, p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     if p.ndim >= 2:
         center = mean(g, per="slice")
-        g = still(g - center, g, center)
+        # 0 where the difference does not fit; NaN where another gradient is not finite.
+        g = still(g - center, g, center - center)
     return inner(p, g, s, t, h)
 
 

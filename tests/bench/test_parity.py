@@ -23,8 +23,8 @@ def _broken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Roots that are a hundredth of a percent too large."""
     right = Vectors.op
 
-    def wrong(self: Vectors, b: Any, op: str, x: list[Any]) -> Any:
-        y = right(self, b, op, x)
+    def wrong(self: Vectors, b: Any, op: str, x: list[Any], **how: Any) -> Any:
+        y = right(self, b, op, x, **how)
         scalar = y.type.element if hasattr(y.type, "element") else y.type
         return b.fmul(y, self.constant(1.0001, scalar)) if op == "sqrt" else y
 
