@@ -171,7 +171,7 @@ def scaled(x: Value, factor: Value) -> Value:
     that the product is right wherever it fits.
     """
     if not (isinstance(x, torch.Tensor) and isinstance(factor, torch.Tensor)):
-        return x * factor
+        return factor * x
     return in_two(x, factor)
 
 
@@ -484,16 +484,16 @@ def regularized(rule: Rule, p: Value, g: Value, t: Value, h: Any) -> Value:
 
 def stepped(rule: Rule, p: Value, g: Value, s: Any, t: Value, h: Any) -> tuple[Value, State]:
     """The update of a rule, with a weight decay that is part of the step."""
+    if not rule.decays or "step" in rule.inside or h.decay == "l2":
+        return rule.update(p, g, s, t, h)
     step, new = rule.update(p, g, s, t, h)
-    if rule.decays and "step" not in rule.inside and h.decay != "l2":
-        step = step + DECAYS[h.decay](h, p)
-    return step, new
+    return step + DECAYS[h.decay](h, p), new
 
 
 def decayed(rule: Rule, p: Value, g: Value, s: Any, t: Value, h: Any) -> tuple[Value, State]:
     """All of it: the step of a rule of a gradient, ``decay`` being one of four."""
-    gathered = State()
-    if rule.gather is not None:
-        g, gathered = rule.gather(p, g, s, t, h)
+    if rule.gather is None:
+        return stepped(rule, p, regularized(rule, p, g, t, h), s, t, h)
+    g, gathered = rule.gather(p, g, s, t, h)
     step, new = stepped(rule, p, regularized(rule, p, g, t, h), s, t, h)
     return step, new | gathered

@@ -218,8 +218,6 @@ class Writer:
         """The value in terms of what has a name now; `target` is the name it is about to get."""
         if node.op == "const":
             return Expr("number", value=node.value)
-        if node.op == "still":  # what it is for everywhere but at the ends of the range
-            return self.value(node.args[0], target)
         if node.op == "has":
             return Expr("has", (notation.name(self.names.states.get(node.value, node.value)),))
         names = [name for name, x in self.now.items() if x is node]
@@ -230,6 +228,8 @@ class Writer:
                 if node.op == "state" or name == "p":
                     return notation.name(name + PREVIOUS)
                 self.clashes.add(name)
+        if node.op == "still":  # what it is for everywhere but at the ends of the range
+            return self.value(node.args[0], target)
         if not target:  # did it have a name that stands for something else by now?
             had = {short(name, {}) for x, name in self.leaf.names if x is node}
             self.clashes |= {a.target for a in self.out if a.target.rstrip("'") in had}

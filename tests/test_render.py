@@ -113,18 +113,23 @@ GOLDEN = {
         ),
         """
         g ← g + λ·p
-        g ← g − mean_slice(g)
+        center = mean_slice(g)
+        g ← g − center
         if there is a W:
             W ← α·W + (1 − α)·g²
         otherwise:
             W ← g²
         ḡ ← α·ḡ + (1 − α)·g
-        power = W − ḡ²
-        d = g / (√power + ε)
+        power = max(W − ḡ², 0)
+        root = √power + ε
+        d = g / root
         if μ = 0:
             step = lr·d
         otherwise:
-            v ← μ·v + d
+            if there is a v:
+                v ← μ·v + d
+            otherwise:
+                v ← d
             step = lr·v
         if there is no φ yet:
             φ ← p
@@ -141,10 +146,11 @@ GOLDEN = {
         ε₁ = machine ε
         R ← β₂·R + (1 − β₂)·mean_row(g²)
         C ← β₂·C + (1 − β₂)·mean_column(g²)
-        v = R·(C / max(mean_matrix(R), ε₁))
+        whole = mean_matrix(R)
+        v = R·(C / max(whole, ε₁))
         v ← max(v, ε₁²)
         u = g / √v
-        uᵣₘₛ = √mean(g² / v)
+        uᵣₘₛ = RMS(u)
         rate = min(lr, 1 / √t)·max(ε₂, RMS(p))
         step = (rate / max(1, uᵣₘₛ / d))·u + lr·λ·p
         p ← p − step
@@ -158,9 +164,10 @@ GOLDEN = {
         g₂ = g² + 10⁻³⁰
         R ← β₂·R + (1 − β₂)·Σ_row(g₂)
         C ← β₂·C + (1 − β₂)·Σ_column(g₂)
-        v = R·(C / Σ_matrix(R))
+        whole = Σ_matrix(R)
+        v = R·(C / whole)
         u = g / √v
-        uᵣₘₛ = √mean(g² / v)
+        uᵣₘₛ = RMS(u)
         rate = min(lr, 1 / √t)·max(ε₂, RMS(p))
         step = (rate / max(1, uᵣₘₛ / d))·u
         p ← p − step

@@ -29,27 +29,27 @@ def _adafactor(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     if h.variant == "paper":
         g2 = g * g + (1e-30 if eps1 is None else eps1)
         if p.ndim < 2:
-            v = all_of_it = beta2 * s.v + (1 - beta2) * g2
+            v = whole = beta2 * s.v + (1 - beta2) * g2
             new = State(v=v)
         else:
             R = beta2 * s.R + (1 - beta2) * total(g2, per="row")
             C = beta2 * s.C + (1 - beta2) * total(g2, per="column")
-            all_of_it = total(R, per="matrix")
-            v = R * (C / all_of_it)  # in this order: R·C underflows in fp32
+            whole = total(R, per="matrix")
+            v = R * (C / whole)  # in this order: R·C underflows in fp32
             new = State(R=R, C=C)
     else:
         eps1 = machine_eps(p) if eps1 is None else eps1
         if p.ndim < 2:
-            v = all_of_it = beta2 * s.v + (1 - beta2) * g * g
+            v = whole = beta2 * s.v + (1 - beta2) * g * g
             new = State(v=v)
         else:
             R = beta2 * s.R + (1 - beta2) * mean(g * g, per="row")
             C = beta2 * s.C + (1 - beta2) * mean(g * g, per="column")
-            all_of_it = mean(R, per="matrix")
-            v = R * (C / maximum(all_of_it, eps1))
+            whole = mean(R, per="matrix")
+            v = R * (C / maximum(whole, eps1))
             new = State(R=R, C=C)
         v = maximum(v, eps1 * eps1)
-    u = still(g / sqrt(v), g, all_of_it)
+    u = still(g / sqrt(v), g, whole)
     u_rms = rms(u)
     rate = minimum(h.lr, 1 / sqrt(t)) * maximum(eps2, rms(p))
     return scaled(u, rate / maximum(1.0, u_rms / h.d)), new

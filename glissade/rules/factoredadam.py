@@ -10,17 +10,17 @@ from ..rule import Rule, State, sqrt, still, total, where
 def _factoredadam(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Shazeer & Stern 2018, Algorithm 1 with bias correction."""
     if p.ndim < 2:
-        v = all_of_it = h.beta2 * s.v + (1 - h.beta2) * g * g
+        v = whole = h.beta2 * s.v + (1 - h.beta2) * g * g
         new = State(v=v)
     else:
         R = h.beta2 * s.R + (1 - h.beta2) * total(g * g, per="row")
         C = h.beta2 * s.C + (1 - h.beta2) * total(g * g, per="column")
-        all_of_it = total(R, per="matrix")
+        whole = total(R, per="matrix")
         # In this order: R·C underflows in fp32. A matrix without a gradient so far would be 0/0.
-        v = R * where(all_of_it == 0, 0.0, C / all_of_it)
+        v = R * where(whole == 0, 0.0, C / whole)
         new = State(R=R, C=C)
     v_hat = v / (1 - h.beta2**t)
-    return still(h.lr * g / (sqrt(v_hat) + h.eps), g, all_of_it), new
+    return still(h.lr * g / (sqrt(v_hat) + h.eps), g, whole), new
 
 
 def factoredadam(

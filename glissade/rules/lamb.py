@@ -15,8 +15,7 @@ def _lamb(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     v = v_hat = beta2 * s.v + (1 - beta2) * g * g
     if h.bias_correction:
         m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
-    r = m_hat / (sqrt(v_hat) + h.eps) + h.weight_decay * p
-    r = still(r, m, v)  # m is finite where gradients are
+    r = still(m_hat / (sqrt(v_hat) + h.eps) + h.weight_decay * p, m, v)
     return scaled(r, h.lr * trust(p, r, h.phi_bounds)), State(m=m, v=v)
 
 
