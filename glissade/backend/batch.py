@@ -68,7 +68,9 @@ class Work:
         self._members = [lane.members[i] for bucket in buckets for i in bucket.members]
         about = program.leaves[leaf]
         self._counts, self._drops, self._shared = about.counts, about.drops, bool(about.shared)
-        self._names = frozenset(about.state) | {"step"}
+        # Also what is read alone: it may have been brought into another dtype for the kernels.
+        there = frozenset(program.states).intersection(*(bucket.have for bucket in buckets))
+        self._names = frozenset(about.state) | {"step"} | there
         self._at = np.array([member.index for member in self._members], np.intp)
         self._fresh = not all(member.shows(self._names) for member in self._members)
         # Whether all that is left to do after the kernels is to count the step.

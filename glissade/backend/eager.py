@@ -164,7 +164,8 @@ def write(member: Member, out: Outcome, *, differentiable: bool) -> None:
                 member.state[name] = value
             else:
                 member.state[name].copy_(value)
-    member.keep(out.states, out.drops)
+    read = member.have & member.program.states.keys() if member.program else ()
+    member.keep({*out.states, *read} - out.drops, out.drops)
 
 
 def _other(x: Tensor, y: Tensor) -> bool:
