@@ -6,7 +6,7 @@ spent in walking graphs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,9 @@ from .simplify import walk
 from .storage import key
 from .trace import Trace
 
-# (t, hyperparameters, names of the states that are there) -> the leaf
-Choose = Callable[[int, Mapping[str, Any], Collection[str]], int]
+# (t, hyperparameters, names of the states that are there) -> the leaf; without names that of a
+# run that began at step 1
+Choose = Callable[..., int]
 Numbers = Callable[[int, Mapping[str, Any]], tuple[float, ...]]
 Shared = Callable[[int, Mapping[str, Any], Mapping[int, float]], dict[str, Any]]
 # (t, hyperparameters, totals over all tensors) -> the numbers of a break, and whether to go on
@@ -42,10 +43,10 @@ _LATE = {
 class _Writer:
     """Python source that computes host nodes, each once."""
 
-    def __init__(self, signature: str, totals: Mapping[Node, int] | None = None) -> None:
+    def __init__(self, signature: str, totals: Sequence[Node] = ()) -> None:
         self.lines = [f"def f({signature}):"]
         self.names: dict[Node, str] = {}
-        self.totals = totals or {}
+        self.totals = {node: i for i, node in reversed([*enumerate(totals)])}
 
     def write(self, line: str, depth: int) -> None:
         self.lines.append("    " * depth + line)
@@ -92,7 +93,8 @@ class _Writer:
 def chooser(trace: Trace) -> Choose:
     """The function (t, hyperparameters, states that are there) -> index of the leaf whose
     conditions hold."""
-    writer = _Writer("t, h, have")
+    writer = _Writer("t, h, have=None")
+    writer.write(f"if have is None: have = {tuple(trace.states)!r} if t > 1 else ()", 1)
 
     def branch(leaves: Sequence[int], at: int, depth: int) -> None:
         first = trace.leaves[leaves[0]]
@@ -123,8 +125,7 @@ def calculator(nodes: Sequence[Node]) -> Numbers:
 
 def shared_calculator(nodes: Mapping[str, Node], totals: Sequence[Node]) -> Shared:
     """The function (t, hyperparameters, totals) -> new values of what the optimizer has once."""
-    ordinals = {node: i for i, node in reversed([*enumerate(totals)])}
-    writer = _Writer("t, h, totals", ordinals)
+    writer = _Writer("t, h, totals", totals)
     names = {name: writer.value(node, 1) for name, node in nodes.items()}
     writer.write(f"return dict({', '.join(f'{k}={x}' for k, x in names.items())})", 1)
     return writer.compiled()  # type: ignore[no-any-return]
@@ -132,8 +133,7 @@ def shared_calculator(nodes: Mapping[str, Node], totals: Sequence[Node]) -> Shar
 
 def late_calculator(cut: Break, totals: Sequence[Node]) -> Late:
     """The function that computes what a break makes known; `totals` are those of all breaks."""
-    ordinals = {node: i for i, node in reversed([*enumerate(totals)])}
-    writer = _Writer("t, h, totals", ordinals)
+    writer = _Writer("t, h, totals", totals)
     names = [writer.value(node, 1) for node in cut.numbers]
     go = "True" if cut.guard is None else f"bool({writer.value(cut.guard, 1)})"
     writer.write(f"return ({''.join(name + ', ' for name in names)}), {go}", 1)

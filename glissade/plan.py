@@ -103,12 +103,6 @@ class Plan:
         return sum(cut.after[0] <= first for cut in self.breaks)
 
     @property
-    def idle(self) -> bool:
-        """Whether it writes nothing."""
-        stores = any(finish.stores for finish in self.finishes)
-        return not stores and not any(x.writes for x in self.passes)
-
-    @property
     def arrays(self) -> tuple[str, ...]:
         """The same with the scales of those in 8 bits, each as it lies in memory."""
         return (*self.kinds, *(scale_name(x) for x in self.kinds if self.storage.get(x) in CODES))

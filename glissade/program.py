@@ -37,18 +37,11 @@ class Program:
         self.storage = storage or {}  # the states that are kept in fewer bits, and in what
         self.rounds = bool(storage) or random  # whether the rule's own function is not all there is
         self.leaves = tuple(rounded(leaf, self.storage, random) for leaf in traced.leaves)
-        self._choose: Choose = chooser(traced)
+        self.choose: Choose = chooser(traced)
         self.kernels: dict[Any, Any] = {}  # what a backend has compiled, by its own keys
         self.plans: tuple[Plan, ...] = tuple(
             plan(x, traced.states, self.storage) for x in self.leaves
         )
-
-    def choose(self, t: int, hyper: Mapping[str, Any], have: Collection[str] | None = None) -> int:
-        """Return the leaf of step `t` of a parameter that has some states; by default those of a
-        run that began at step 1."""
-        if have is None:
-            have = self.states if t > 1 else ()
-        return self._choose(t, hyper, have)
 
     def calls(
         self, hyper: Mapping[str, Any], t: int = 0, have: Collection[str] = ()
@@ -57,7 +50,7 @@ class Program:
         over all tensors count as 0."""
         hyper, held = dict(hyper), set(have)
         while True:
-            at = self._choose(t + 1, hyper, held)
+            at = self.choose(t + 1, hyper, held)
             leaf = self.trace.leaves[at]
             yield at
             totals = dict.fromkeys(range(len(leaf.totals)), 0.0)

@@ -265,19 +265,26 @@ def _differs(x: Value) -> bool:
     return x.kind > Kind.TENSOR if isinstance(x, Node) else isinstance(x, torch.Tensor)
 
 
-def stands_still(update: Update) -> Update:
-    """Decorates an update: where a finite gradient gives no finite step there is no step."""
+def stands_still(average: str = "") -> Callable[[Update], Update]:
+    """Decorate an update: where a finite gradient gives no finite step there is no step.
 
-    @functools.wraps(update)
-    def guarded(p: Value, g: Value, s: Any, t: Value, h: Any) -> tuple[Value, State]:
-        step, new = update(p, g, s, t, h)
-        if checks.is_number(step):
-            return step, new
-        known = {name: x for name, x in new.items() if _differs(x)}
-        # An average of gradients is finite where they are: a later pass need not read g again.
-        return still(step, known.get("m", g), *known.values()), new
+    Args:
+        average: the name of a state that is a moving average of the gradients, if there is one: it
+            is finite where they are, so that a later pass need not read the gradient again.
+    """
 
-    return guarded
+    def decorate(update: Update) -> Update:
+        @functools.wraps(update)
+        def guarded(p: Value, g: Value, s: Any, t: Value, h: Any) -> tuple[Value, State]:
+            step, new = update(p, g, s, t, h)
+            if checks.is_number(step):
+                return step, new
+            known = [x for x in new.values() if _differs(x)]
+            return still(step, new[average] if average else g, *known), new
+
+        return guarded
+
+    return decorate
 
 
 Before = Callable[[Any, Any, Any, Any], Value]

@@ -107,12 +107,11 @@ class Work:
         return self.shared(known)
 
     def shared(self, totals: Mapping[int, float]) -> dict[str, Any]:
-        """New values of what the optimizer has once: the same whichever bucket is asked."""
+        """New values of what the optimizer has once, by the first bucket's hyperparameters."""
         if not self._shared:
             return {}
-        of = self.program.shared[self.leaf]
-        found = [of(bucket.t + 1, bucket.settings.values, totals) for bucket in self.buckets]
-        return found[0]
+        first = self.buckets[0]
+        return self.program.shared[self.leaf](first.t + 1, first.settings.values, totals)
 
     def done(self) -> None:
         """The kernels have run: count the step, and keep the states that they have written."""

@@ -21,7 +21,7 @@ from .together import WRITES, Part
 def step(
     rule: Rule,
     p: Tensor,
-    g: Tensor,
+    g: Tensor | None,
     state: Mapping[str, Any],
     t: int,
     hyper: Mapping[str, Any],
@@ -29,78 +29,59 @@ def step(
 ) -> Outcome | None:
     """What a step comes to, or None where the rule's guard says no; nothing is changed in place.
 
-    `state` holds the states that are there, `zeros` makes another.
+    `state` holds the states that are there, `zeros` makes another. Without a gradient it is what a
+    parameter has of a step that others take.
     """
-    p, g = real(p), real(g)
-    given_g = g
-    dtype = compute_dtype(p.dtype)
-    working.dtype, h = dtype, Hyper(hyper)
-    g = g.to(dtype)
+    h, dtype = Hyper(hyper), compute_dtype(real(p).dtype)
+    working.dtype = dtype
+    old = HeldState({k: v for k, v in state.items() if k != "step"}, zeros)
+    # Where autograd is to run through, what it saves must not be the tensor that is moved.
+    p = given = real(p).to(dtype, copy=bool(hyper.get("differentiable")))
+    if g is None:
+        acts = rule.real is None or rule.real(h)
+        new = State() if rule.idle is None or not acts else rule.idle(p, old, t, h)
+        return _outcome(rule, None, new, (given, *old.values()), counts=False)
+    kept = (given, *old.values(), real(g))
+    g = real(g).to(dtype)
     if rule.guard is not None and not bool(rule.guard(p, g, t, h)):
         return None
     g = -g if hyper.get("maximize") else g
-    old = HeldState({k: v for k, v in state.items() if k != "step"}, zeros)
-    # Where autograd is to run through, what it saves must not be the tensor that is moved.
-    p = given = p.to(dtype, copy=bool(hyper.get("differentiable")))
     try:
         subtract, new = decayed(rule, p, g, old, t, h)
     except NoStep as waits:
-        return _outcome(rule, None, waits.state, given, old, counts=False, others=(g, given_g))
+        return _outcome(rule, None, waits.state, (*kept, g), counts=False)
     p = p - subtract
     if rule.after is not None:
         p, more = rule.after(p, old | new, t, h)
         p, new = torch.as_tensor(p, dtype=dtype, device=given.device), new | more
-    return _outcome(rule, p, new, given, old, counts=True, others=(g, given_g))
-
-
-def idle(
-    rule: Rule,
-    p: Tensor,
-    state: Mapping[str, Any],
-    t: int,
-    hyper: Mapping[str, Any],
-    zeros: Callable[[str], Any] = lambda name: 0.0,
-) -> Outcome:
-    """What a step that others take comes to for a parameter without a gradient."""
-    p, h, new = real(p), Hyper(hyper), State()
-    dtype = compute_dtype(p.dtype)
-    working.dtype, p = dtype, p.to(dtype)
-    old = HeldState({k: v for k, v in state.items() if k != "step"}, zeros)
-    if rule.idle is not None and (rule.real is None or rule.real(h)):
-        new = rule.idle(p, old, t, h)
-    return _outcome(rule, None, new, p, old, counts=False)
+    return _outcome(rule, p, new, (*kept, g), counts=True)
 
 
 def _outcome(
-    rule: Rule,
-    moved: Tensor | None,
-    new: State,
-    p: Tensor,
-    old: HeldState,
-    *,
-    counts: bool,
-    others: Sequence[Any] = (),
+    rule: Rule, moved: Tensor | None, new: State, inputs: Sequence[Any], *, counts: bool
 ) -> Outcome:
-    """With every state as a tensor of its own."""
-    # They are copied one by one later: State(slow=p) must not be the parameter itself. What a rule
-    # on matrices returns is kept: not as memory that the gradient or another state has, too.
-    inputs = {id(x) for x in (p, *old.values())}
-    taken = {_memory(x) for x in (p, *old.values(), *others) if isinstance(x, Tensor)}
+    """With every state as a tensor of its own; `inputs` are what the rule was given, the parameter
+    first."""
+    # States are copied one by one later: State(slow=p) must not be the parameter itself. What a
+    # rule on matrices returns is kept, so it must not share memory with anything.
+    p, given = inputs[0], {id(x) for x in inputs}
+    taken = {_memory(x) for x in inputs if isinstance(x, Tensor)} if rule.matrix else set()
     stored, drops, shared = {}, set(), {}
     for name, value in new.items():
         if name in rule.shared:
             shared[name] = number(value)
-            continue
-        if value is None:
+        elif value is None:
             drops.add(name)
-            continue
-        number_of = rule.matrix and not isinstance(value, Tensor)
-        dtype = torch.float64 if number_of else None if rule.matrix else p.dtype
-        x = torch.as_tensor(value, dtype=dtype, device=p.device)
-        if rule.matrix and _memory(x) in taken:
-            x = x.clone(memory_format=torch.contiguous_format)
-        taken.add(_memory(x))
-        stored[name] = x.clone() if id(x) in inputs else x
+        elif not rule.matrix:
+            x = torch.as_tensor(value, dtype=p.dtype, device=p.device)
+            stored[name] = x.clone() if id(x) in given else x
+        else:
+            dtype = None if isinstance(value, Tensor) else torch.float64
+            x = torch.as_tensor(value, dtype=dtype, device=p.device)
+            if _memory(x) in taken:
+                x = x.clone(memory_format=torch.contiguous_format)
+            taken.add(_memory(x))
+            stored[name] = x
     return Outcome(moved, stored, frozenset(drops), shared, counts)
 
 
@@ -126,9 +107,7 @@ def advance(member: Member, rule: Rule, g: Tensor | None, counts: npt.NDArray[np
         return torch.zeros_like(member.state[name]) if name in member.state else 0.0
 
     def compute() -> Outcome | None:
-        if g is None:
-            return idle(rule, member.param, there, t, hyper, zeros)
-        if program is not None and program.rounds:
+        if g is not None and program is not None and program.rounds:
             return interpret.step(program, leaf, member.param, g, member.state, there, t, hyper)
         return step(rule, member.param, g, there, t, hyper, zeros)
 

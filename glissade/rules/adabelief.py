@@ -8,7 +8,7 @@ from typing import Any
 from ..rule import Rule, State, sqrt, stands_still
 
 
-@stands_still
+@stands_still("m")
 def _adabelief(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Zhuang et al. 2020, Algorithm 2; `s` there is `v` here."""
     beta1, beta2 = h.betas

@@ -9,7 +9,7 @@ from ..rule import Rule, State, clip, maximum, sqrt, stands_still
 VARIANTS = ("official",)
 
 
-@stands_still
+@stands_still("m")
 def _adabound(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Luo et al. 2019, Algorithms 2 and 3, as the released code has them."""
     beta1, beta2 = h.betas

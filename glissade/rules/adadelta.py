@@ -7,7 +7,7 @@ from typing import Any
 from ..rule import Rule, State, sqrt, stands_still, still
 
 
-@stands_still
+@stands_still()
 def _adadelta(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Zeiler 2012, Algorithm 1."""
     W = h.rho * s.W + (1 - h.rho) * g * g

@@ -10,7 +10,7 @@ from ..rule import Rule, State, sqrt, stands_still
 VARIANTS = ("torch", "paper")
 
 
-@stands_still
+@stands_still()
 def _adagrad(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Duchi, Hazan & Singer 2011, the diagonal form."""
     G = (s.G if "G" in s else h.initial_accumulator_value) + g * g

@@ -9,7 +9,7 @@ from ..rule import Rule, State, maximum, sqrt, stands_still
 VARIANTS = ("torch", "paper", "keras", "inside", "inside_hat")
 
 
-@stands_still
+@stands_still("m")
 def _adam(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Kingma & Ba 2015, Algorithm 1."""
     beta1, beta2 = h.betas

@@ -10,7 +10,7 @@ from ..rule import Rule, State, maximum, stands_still
 VARIANTS = ("torch", "paper", "keras")
 
 
-@stands_still
+@stands_still("m")
 def _adamax(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Kingma & Ba 2015, Algorithm 2."""
     beta1, beta2 = h.betas

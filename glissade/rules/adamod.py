@@ -9,7 +9,7 @@ from ..rule import Rule, State, minimum, sqrt, stands_still
 VARIANTS = ("official",)
 
 
-@stands_still
+@stands_still("m")
 def _adamod(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Ding et al. 2019, Algorithm 1, as the released code has it."""
     beta1, beta2 = h.betas

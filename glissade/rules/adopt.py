@@ -7,7 +7,7 @@ from typing import Any
 from ..rule import Rule, State, clip, maximum, sqrt, stands_still, still
 
 
-@stands_still
+@stands_still()
 def _adopt(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Taniguchi et al. 2024, Algorithm 2 with clipping; its g_0 is the first gradient here."""
     beta1, beta2 = h.betas

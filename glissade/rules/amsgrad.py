@@ -10,7 +10,7 @@ from ..rule import Rule, State, maximum, sqrt, stands_still
 VARIANTS = ("paper", "inside", "torch", "optax")
 
 
-@stands_still
+@stands_still("m")
 def _amsgrad(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Reddi, Kale & Kumar 2018, Algorithm 2."""
     beta1, beta2 = h.betas

@@ -9,7 +9,7 @@ from ..rule import Rule, State, exp, sqrt, stands_still
 VARIANTS = ("paper", "official")
 
 
-@stands_still
+@stands_still("m")
 def _diffgrad(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Dubey et al. 2020, Algorithm 1."""
     beta1, beta2 = h.betas

@@ -10,7 +10,7 @@ from ..rule import Rule, State, sqrt, stands_still
 VARIANTS = ("torch", "paper", "keras")
 
 
-@stands_still
+@stands_still("m")
 def _nadam(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Dozat 2016, Algorithm 8; "torch" and "keras" with its warm-up of the momentum."""
     beta1, beta2 = h.betas

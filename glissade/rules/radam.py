@@ -9,7 +9,7 @@ from ..rule import Rule, State, sqrt, stands_still
 VARIANTS = ("torch", "paper", "inside", "official")
 
 
-@stands_still
+@stands_still("m")
 def _radam(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Liu et al. 2020, Algorithm 2."""
     beta1, beta2 = h.betas

@@ -12,7 +12,7 @@ ESTIMATORS = ("gnb", "hutchinson")
 GAMMA = {"gnb": 0.05, "hutchinson": 0.01}  # the paper's
 
 
-@stands_still
+@stands_still("m")
 def _sophia(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Liu et al. 2023, Algorithm 3; `H` there is `h`, and its estimate comes from outside."""
     beta1, beta2 = h.betas

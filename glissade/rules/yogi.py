@@ -7,7 +7,7 @@ from typing import Any
 from ..rule import Rule, State, sign, sqrt, stands_still, where
 
 
-@stands_still
+@stands_still("m")
 def _yogi(p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     """Zaheer et al. 2018, Algorithm 2, with Adam's bias corrections."""
     beta1, beta2 = h.betas
