@@ -31,5 +31,5 @@ def grow_old(rule: Rule, groups: Sequence[dict[str, Any]]) -> None:
                 warnings.warn(
                     f"{rule.name}: no update_{name}() for {age} steps, it is due every {due}: "
                     "the steps go by what was measured then",
-                    stacklevel=6,
+                    stacklevel=7,
                 )

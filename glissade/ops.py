@@ -76,7 +76,7 @@ PART = 2.0**100  # of a factor that is not
 
 
 def in_two(x: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """x·factor where the factor, a double, may not fit the dtype of x: see `rule.scaled`."""
+    """x·factor where the factor, a double, may not fit the dtype of x: see `language.scaled`."""
     size = factor.abs()
     fits = (size == 0) | ~torch.isfinite(size) | ((size >= SMALL) & (size < LARGE))
     part = torch.where(size < 1, torch.full_like(size, 1 / PART), torch.full_like(size, PART))

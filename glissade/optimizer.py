@@ -18,6 +18,7 @@ from .backend import select
 from .backend.member import real
 from .base import Base
 from .checkpoint import ENTRY, VERSION, prepared, restored
+from .held import held
 from .lineup import LineUp
 from .program import Programs
 from .rule import Rule
@@ -207,9 +208,18 @@ class Optimizer(Base):
         found = self.__dict__.get("found_inf")  # torch's GradScaler is at work
         if found is not None or line.found_inf is not None:
             line.scaled(found, self.__dict__.get("grad_scale"))
-        line.step()
-        if self.rule.inputs:
-            inputs.grow_old(self.rule, self.param_groups)
+        if not (self._followed or self.rule.inputs):
+            line.step()
+            return
+        with held():
+            line.step()
+            self._follow()
+
+    _followed = False  # whether anything beside states goes with a step
+
+    def _follow(self) -> None:
+        """What goes with a step, and is not parted from it by a signal."""
+        inputs.grow_old(self.rule, self.param_groups)
 
     def _lined_up(self) -> LineUp:
         line = self._line

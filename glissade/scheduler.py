@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import copy
 import gc
-import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 from weakref import WeakSet
 
@@ -16,44 +14,16 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from . import rivals
-from .checks import is_number, nearest, plain
+from .checks import nearest, plain
 from .schedules import saved as saving
-
-Multiplier = Callable[[float], float]
-Group = dict[str, Any]
-
-
-@dataclass
-class Written:
-    """Know what a scheduler wrote into a group, so that another's change is seen."""
-
-    group: Group | None = None  # None: into whichever stands there, by a checkpoint's word
-    values: dict[str, Any] = field(default_factory=dict)
-    factors: dict[str, Any] = field(default_factory=dict)  # of the base, in these values
-    versions: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
-
-    def note(self, group: Group, key: str, value: Any, factor: Any) -> None:
-        """Keep what has just been written."""
-        self.group = group
-        self.expect(key, value, factor)
-        x = group[key]
-        if isinstance(x, Tensor) and not x.is_inference():
-            self.versions[key] = (x, x._version)
-
-    def expect(self, key: str, value: Any, factor: Any) -> None:
-        """Keep what a group must have if only a scheduler has written into it."""
-        self.values[key], self.factors[key] = value, factor
-
-    def still_in(self, group: Group, key: str) -> bool:
-        """Return whether the group still has the value that was written, or nothing is known."""
-        other = self.group is not None and self.group is not group
-        if other or key not in self.values:
-            return True
-        x = group[key]
-        held, version = self.versions.get(key, (None, 0))
-        if held is not None and x is held and held._version == version:
-            return True  # without waiting for a device
-        return bool(plain(x) == _stored(self.values[key], x))
+from .written import (
+    Written,
+    as_tuple,
+    can_be_scheduled,
+    kept_for_itself,
+    put_into,
+    value_at,
+)
 
 
 class Scheduler(LRScheduler):
@@ -317,13 +287,14 @@ class Scheduler(LRScheduler):
 
     def _check_group(self, key: str, group: Mapping[str, Any], f: Any) -> None:
         if key not in group:
-            known = [k for k, v in group.items() if _scheduled(v) and not _own(k, group)]
+            named = [k for k in group if not kept_for_itself(k, group)]
+            known = [k for k in named if can_be_scheduled(group[k])]
             raise ValueError(
                 f"{type(self.optimizer).__name__} has no {key!r} to schedule; it has "
                 f"{', '.join(known)}{nearest(key, known)}"
             )
         value = plain(group[key])
-        if not _scheduled(value):
+        if not can_be_scheduled(value):
             raise TypeError(f"{key}={value!r} is no number: it cannot be scheduled")
         several = isinstance(value, tuple)
         if several and not (isinstance(f, tuple) and len(f) == len(value)) and f is not None:
@@ -432,10 +403,10 @@ class Scheduler(LRScheduler):
                 if f is None:
                     continue
                 if isinstance(base, tuple):
-                    pairs = [_at(key, b, one, t) for b, one in zip(base, f, strict=True)]
+                    pairs = [value_at(key, b, one, t) for b, one in zip(base, f, strict=True)]
                     yield number, key, tuple(x for x, _ in pairs), tuple(y for _, y in pairs)
                 else:
-                    yield number, key, *_at(key, base, f, t)
+                    yield number, key, *value_at(key, base, f, t)
 
     def _go(self, t: float) -> None:
         """Go to step t; all values are found before one is set."""
@@ -456,7 +427,7 @@ class Scheduler(LRScheduler):
 
     def _put(self, number: int, key: str, value: Any, factor: Any) -> None:
         group = self.optimizer.param_groups[number]
-        _set(group, key, value)
+        put_into(group, key, value)
         self._written[number].note(group, key, value, factor)
 
     def _unshare(self) -> None:
@@ -554,7 +525,7 @@ class Scheduler(LRScheduler):
         self, state_dict: Mapping[str, Any], schedules: dict[str, Any], *, new: bool
     ) -> None:
         groups, t = self.optimizer.param_groups, state_dict["t"]
-        kept = [{k: _tuple(v) for k, v in base.items()} for base in state_dict["bases"]]
+        kept = [{k: as_tuple(v) for k, v in base.items()} for base in state_dict["bases"]]
         bases = [
             {key: base.get(key, plain(group[key])) for key in schedules}
             for base, group in zip(kept, groups, strict=True)
@@ -581,9 +552,9 @@ class Scheduler(LRScheduler):
                 held = saved[number] if number < len(saved) else {}
                 if key not in held:  # the group came after its last step
                     if (number, key) in mine:
-                        _set(groups[number], key, bases[number][key])
+                        put_into(groups[number], key, bases[number][key])
                     continue
-                value, factor = map(_tuple, held[key])
+                value, factor = map(as_tuple, held[key])
             if (number, key) in mine:
                 self._put(number, key, value, factor)
                 self._written[number].group = None
@@ -596,56 +567,3 @@ class Scheduler(LRScheduler):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         rivals.register(self)
-
-
-def _set(group: Group, key: str, value: Any) -> None:
-    if isinstance(group[key], Tensor):
-        group[key].fill_(value)
-    else:
-        group[key] = value
-
-
-def _own(key: str, group: Mapping[str, Any]) -> bool:
-    """Return whether an optimizer or a scheduler keeps it in a group for itself."""
-    base = key.startswith("initial_") and key.removeprefix("initial_") in group
-    return (
-        base
-        or key in ("params", "base_lr", "rounding_seed", "accumulate_done")
-        or key.endswith("_age")
-    )
-
-
-def _scheduled(value: Any) -> bool:
-    """Return whether a hyperparameter is a number or a tuple of numbers."""
-    value = plain(value)
-    return is_number(value) or (
-        isinstance(value, tuple) and len(value) > 0 and all(map(is_number, value))
-    )
-
-
-def _at(key: str, base: float, f: Multiplier | None, t: float) -> tuple[float, float | None]:
-    """Return the value at step t, and the factor in it."""
-    if f is None:
-        return base, None
-    try:
-        factor = plain(f(t))
-        value = base * factor if is_number(factor) else math.nan
-    except OverflowError:
-        factor = value = math.inf
-    if not math.isfinite(value):
-        raise ValueError(
-            f"{key} would be {base!r} times {factor!r} at step {t}, by {f!r}: must be a finite "
-            "number"
-        )
-    return float(value), float(factor)
-
-
-def _stored(value: Any, like: Any) -> Any:
-    """Return a value as the tensor that it is written into rounds it."""
-    if isinstance(like, Tensor) and not isinstance(value, tuple):
-        return torch.tensor(value, dtype=like.dtype).item()
-    return value
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

@@ -18,7 +18,8 @@ from typing import Any
 
 from .checks import is_number, plain
 from .graph import Graph, Kind, Node, RuleError
-from .rule import Hyper, NoStep, Rule, State, decayed
+from .language import Hyper
+from .rule import NoStep, Rule, State, decayed
 
 MAX_LEAVES = 256
 T, P, G = "t", "p", "g"
@@ -332,7 +333,7 @@ class _Locals:
     of one that returns a choice (`where`) counts, unless the rule has a name for it.
     """
 
-    OURS = (__name__, Node.__module__, Hyper.__module__)
+    OURS = (__name__, Node.__module__, Hyper.__module__, Rule.__module__)
 
     def __init__(self) -> None:
         self._bound: list[tuple[Node, str, bool]] = []  # the last: named by the rule itself

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import glissade
 from glissade import Optimizer, Rule, State, rules, wrappers
 from glissade.held import held
 from tests.cases import bits, normal
@@ -40,6 +41,7 @@ CASES: dict[str, Make] = {
         params((300, 400), (40,)), wrappers.clip_norm(rules.sgd(0.1, momentum=0.9), 1.0)
     ),
     "a window": lambda: (params((50, 40), (40,)), wrappers.accumulate(rules.adam(0.1), 3)),
+    "restarts": lambda: (params((50, 40), (40,)), rules.adamw(0.1)),
     "an average": lambda: (
         params((50, 40), (40,)), wrappers.ema(wrappers.lookahead(rules.adam(0.1), k=2), 0.9)
     ),
@@ -51,14 +53,37 @@ class Stop(Exception):
 
 
 @pytest.fixture
-def alarm() -> Iterator[Callable[[float], None]]:
+def _stopping() -> Iterator[None]:
     def stop(*_: Any) -> None:
         raise Stop
 
-    before = signal.signal(signal.SIGALRM, stop)
-    yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds) and None
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
+    before = signal.signal(signal.SIGUSR1, stop)
+    yield
+    signal.signal(signal.SIGUSR1, before)
+
+
+def lines(function: Callable[[], Any], at: int | None = None) -> int:
+    """Call a function and return how many lines of the package's Python it went through; at the
+    start of the `at`-th of them a signal comes."""
+    seen = 0
+
+    def look(frame: Any, event: str, arg: Any) -> Any:
+        nonlocal seen
+        if not frame.f_globals.get("__name__", "").startswith("glissade"):
+            return None
+        if event == "line":
+            seen += 1
+            if seen - 1 == at:
+                signal.raise_signal(signal.SIGUSR1)
+        return look
+
+    before = sys.gettrace()
+    sys.settrace(look)
+    try:
+        function()
+    finally:
+        sys.settrace(before)
+    return seen
 
 
 def kept(optimizer: Optimizer, given: list[Tensor]) -> Any:
@@ -73,10 +98,16 @@ def gradients(given: list[Tensor], t: int) -> None:
         p.grad = normal(100 * t + i, tuple(p.shape), p.dtype)
 
 
-def path(make: Make, backend: str, steps: int) -> list[Any]:
+def made(name: str, given: list[Tensor], rule: Rule, backend: str) -> Optimizer:
+    if name == "restarts":  # whose clock goes with the step
+        return glissade.AdamWR(given, lr=0.1, t_0=2, backend=backend)
+    return Optimizer(given, rule, backend=backend)
+
+
+def path(name: str, backend: str, steps: int) -> list[Any]:
     """What a run is after each step that nothing interrupts."""
-    given, rule = make()
-    optimizer = Optimizer(given, rule, backend=backend)
+    given, rule = CASES[name]()
+    optimizer = made(name, given, rule, backend)
     found = [kept(optimizer, given)]
     for t in range(steps):
         gradients(given, t)
@@ -85,46 +116,43 @@ def path(make: Make, backend: str, steps: int) -> list[Any]:
     return found
 
 
+@pytest.mark.usefixtures("_stopping")
 @pytest.mark.parametrize("backend", ["cpu", "eager"])
 @pytest.mark.parametrize("name", CASES)
-def test_an_interrupted_step_is_no_half_step(
-    name: str, backend: str, alarm: Callable[[float], None]
-) -> None:
-    make, steps = CASES[name], 6
-    wanted = path(make, backend, steps)
-    given, rule = make()
-    begun = time.perf_counter()
-    gradients(given, 0)
-    optimizer = Optimizer(given, rule, backend=backend)
-    optimizer.step()
-    first = time.perf_counter() - begun
-    interrupted = 0
-    for number in range(TRIES):
-        given, rule = make()
-        optimizer = Optimizer(given, rule, backend=backend)
-        # In the first step, where most is made, and in later ones, which are short.
-        at = number % steps
-        for t in range(at):
+def test_an_interrupted_step_is_no_half_step(name: str, backend: str) -> None:
+    """Signals come at lines spread over the first step, where all is made, and over later ones."""
+    steps = 4
+    wanted = path(name, backend, steps)
+
+    def begun(taken: int) -> tuple[list[Tensor], Optimizer]:
+        given, rule = CASES[name]()
+        optimizer = made(name, given, rule, backend)
+        for t in range(taken + 1):
             gradients(given, t)
-            optimizer.step()
-        gradients(given, at)
-        took = first if not at else first / 20
-        try:
-            alarm(max(1e-6, took * (number % 17) / 12))
-            optimizer.step()
-            alarm(0)
-        except Stop:
-            alarm(0)
-            interrupted += 1
-        now = kept(optimizer, given)
-        assert now in (wanted[at], wanted[at + 1])
-        if now == wanted[at]:
-            optimizer.step()
-        for t in range(at + 1, steps):  # and the run goes on as if nothing had been
-            gradients(given, t)
-            optimizer.step()
-        assert kept(optimizer, given) == wanted[steps]
-    print(f"{interrupted} of {TRIES} steps were interrupted")
+            if t < taken:
+                optimizer.step()
+        return given, optimizer
+
+    before = after = 0
+    for taken in range(steps - 1):
+        count = lines(begun(taken)[1].step)
+        for k in range(TRIES // (steps - 1)):
+            given, optimizer = begun(taken)
+            with contextlib.suppress(Stop):
+                lines(optimizer.step, at=k * count // (TRIES // (steps - 1)))
+            now = kept(optimizer, given)
+            assert now in (wanted[taken], wanted[taken + 1])
+            if now == wanted[taken]:
+                before += 1
+                optimizer.step()
+            else:
+                after += 1
+            for t in range(taken + 1, steps):  # and the run goes on as if nothing had been
+                gradients(given, t)
+                optimizer.step()
+            assert kept(optimizer, given) == wanted[steps]
+    assert before
+    assert after
 
 
 def interrupted_inside(seen: list[str]) -> None:
@@ -164,10 +192,10 @@ def test_other_threads_step_without_handlers() -> None:
 def test_no_memory_leaves_everything_as_it_was(name: str, backend: str) -> None:
     """Wherever it is missing: what a step makes is made before it writes."""
     make = CASES[name]
-    wanted = path(make, backend, 2)
+    wanted = path(name, backend, 2)
     for at in range(0, 60, 3):
         given, rule = make()
-        optimizer = Optimizer(given, rule, backend=backend)
+        optimizer = made(name, given, rule, backend)
         gradients(given, 0)
         left = iter(range(at))
 

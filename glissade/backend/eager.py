@@ -10,8 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..language import HeldState, Hyper
 from ..ops import Asked, working
-from ..rule import HeldState, Hyper, NoStep, Rule, State, decayed
+from ..rule import NoStep, Rule, State, decayed
 from . import interpret
 from .member import Member, compute_dtype, real
 from .outcome import Outcome, number

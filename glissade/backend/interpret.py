@@ -147,7 +147,7 @@ def _places(p: torch.Tensor, flat: bool) -> torch.Tensor:
 
 
 def _total(leaf: Leaf, node: Node, share: torch.Tensor) -> torch.Tensor:
-    """A total over all tensors: see `rule._total_over_all`."""
+    """A total over all tensors: see `language._total_over_all`."""
     at = next(i for i, total in enumerate(leaf.totals) if total is node)
     totals = working.totals or []
     if at >= len(totals):

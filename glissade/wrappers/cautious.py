@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ..rule import Rule, State, Update, maximum, mean, where, wrapper
+from ..language import Update
+from ..rule import Rule, State, maximum, mean, where, wrapper
 
 
 def _cautious(inner: Update, p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:

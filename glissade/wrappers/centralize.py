@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ..rule import Rule, State, Update, mean, still, wrapper
+from ..language import Update
+from ..rule import Rule, State, mean, still, wrapper
 
 
 def _centralize(inner: Update, p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ..rule import Rule, State, Update, clip, norm, scaled, stepped, where, wrapper
+from ..language import Update
+from ..rule import Rule, State, clip, norm, scaled, stepped, where, wrapper
 
 
 def trust(p: Any, d: Any, phi_bounds: Any, scale: Any = 1.0) -> Any:

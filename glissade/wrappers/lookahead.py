@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ..rule import After, Rule, State, Update, wrapper
+from ..language import Update
+from ..rule import After, Rule, State, wrapper
 
 
 def _remember(inner: Update, p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:

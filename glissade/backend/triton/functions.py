@@ -54,7 +54,7 @@ def still(x, stays):
 
 @triton.jit
 def scaled(x, s):
-    """x times a double that may not fit the type of x: see `glissade.rule.scaled`."""
+    """x times a double that may not fit the type of x: see `glissade.language.scaled`."""
     s = s + tl.full((), 0.0, tl.float64)
     size = tl.abs(s)
     apart = ((size > 0) & (size < _LEAST)) | ((size >= _MOST) & (size < float("inf")))
