@@ -222,7 +222,8 @@ def _step(step: Any, where: str) -> Any:
         raise ValueError(f"{where}: its state has no 'step', the number of steps taken")
     if not checks.is_number(count) or not math.isfinite(count) or count < 0 or count % 1:
         raise ValueError(f"{where}: step={count!r} must be a whole number that is 0 or more")
-    return step
+    # Not in memory that other processes share: they would count ours as well.
+    return step.clone() if isinstance(step, Tensor) else step
 
 
 def _check_tensor(

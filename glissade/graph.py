@@ -18,6 +18,20 @@ class RuleError(TypeError):
     """A rule that cannot be traced, or that returns something that is not a step and a State."""
 
 
+def no_number(name: str, t: Any, why: object) -> RuleError:
+    """The error for a number of the host that has no value."""
+    return RuleError(
+        f"{name}, step {t}: a number that the rule computes from t and hyperparameters has no "
+        f"finite value ({why}); let the rule avoid it, with where(...) or an if"
+    )
+
+
+def plain_number(op: str) -> str:
+    """What is wrong with a sum, mean or norm of a number."""
+    called = "total" if op == "sum" else op
+    return f"{called}() of a plain number: reduce something that differs per element"
+
+
 class Kind(enum.IntFlag):
     """Along which axes of the parameter a value differs; a HOST value is a number for all."""
 
@@ -300,7 +314,7 @@ class Graph:
         """`op` (sum, mean or norm) of x with one result per tensor, slice, matrix, row, column, or
         one for all tensors."""
         if x.kind is Kind.HOST:
-            raise RuleError(f"{op}() of a plain number: reduce something that differs per element")
+            raise RuleError(plain_number(op))
         self._check_truths(op, (x,))
         if per == "all":
             return self._over_all(op, x)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .graph import Node
+from .graph import Node, no_number
 from .ops import OPS
 from .plan import Break
 from .simplify import walk
@@ -27,7 +27,7 @@ Shared = Callable[[int, Mapping[str, Any], Mapping[int, float]], dict[str, Any]]
 Late = Callable[[int, Mapping[str, Any], Mapping[int, float]], tuple[tuple[float, ...], bool]]
 
 _INFIX = {
-    "add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "mod": "%",
+    "add": "+", "sub": "-", "mul": "*", "div": "/", "mod": "%",
     "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!=",
 }  # fmt: skip
 
@@ -35,21 +35,23 @@ _INFIX = {
 # What comes from data may be 0, infinite or NaN: there arithmetic is NumPy's, which raises nothing.
 _LATE = {
     "sqrt": np.sqrt, "exp": np.exp, "log": np.log, "abs": np.abs, "neg": np.negative,
-    "sign": np.sign, "maximum": np.maximum, "minimum": np.minimum, "isfinite": np.isfinite,
-    "and": np.logical_and, "or": np.logical_or, "not": np.logical_not, "where": np.where,
+    "pow": np.power, "sign": np.sign, "maximum": np.maximum, "minimum": np.minimum,
+    "isfinite": np.isfinite, "and": np.logical_and, "or": np.logical_or, "not": np.logical_not,
+    "where": np.where,
 }  # fmt: skip
 
 
 class _Writer:
-    """Python source that computes host nodes, each once."""
+    """Python source that computes host nodes of a rule, each once."""
 
-    def __init__(self, signature: str, totals: Sequence[Node] = ()) -> None:
-        self.lines = [f"def f({signature}):"]
+    def __init__(self, rule: str, signature: str, totals: Sequence[Node] = ()) -> None:
+        self.rule = rule
+        self.lines = [f"def f({signature}):", "    try:"]
         self.names: dict[Node, str] = {}
         self.totals = {node: i for i, node in reversed([*enumerate(totals)])}
 
     def write(self, line: str, depth: int) -> None:
-        self.lines.append("    " * depth + line)
+        self.lines.append("    " * (depth + 1) + line)
 
     def value(self, root: Node, depth: int) -> str:
         """The name of a variable that holds the node's value from here on."""
@@ -85,7 +87,10 @@ class _Writer:
     def compiled(self) -> Any:
         scope: dict[str, Any] = {
             "OPS": OPS, "LATE": _LATE, "F": np.float64, "KEY": key, "inf": float("inf"),
+            "NAME": self.rule, "NO_NUMBER": no_number,
         }  # fmt: skip
+        self.lines += ["    except ArithmeticError as why:"]
+        self.lines += ["        raise NO_NUMBER(NAME, t, why) from None"]
         exec("\n".join(self.lines), scope)
         return scope["f"]
 
@@ -93,7 +98,7 @@ class _Writer:
 def chooser(trace: Trace) -> Choose:
     """The function (t, hyperparameters, states that are there) -> index of the leaf whose
     conditions hold."""
-    writer = _Writer("t, h, have=None")
+    writer = _Writer(trace.rule.name, "t, h, have=None")
     writer.write(f"if have is None: have = {tuple(trace.states)!r} if t > 1 else ()", 1)
 
     def branch(leaves: Sequence[int], at: int, depth: int) -> None:
@@ -115,25 +120,25 @@ def chooser(trace: Trace) -> Choose:
     return writer.compiled()  # type: ignore[no-any-return]
 
 
-def calculator(nodes: Sequence[Node]) -> Numbers:
+def calculator(rule: str, nodes: Sequence[Node]) -> Numbers:
     """The function (t, hyperparameters) -> the values of host nodes."""
-    writer = _Writer("t, h")
+    writer = _Writer(rule, "t, h")
     names = [writer.value(node, 1) for node in nodes]
     writer.write(f"return ({''.join(name + ', ' for name in names)})", 1)
     return writer.compiled()  # type: ignore[no-any-return]
 
 
-def shared_calculator(nodes: Mapping[str, Node], totals: Sequence[Node]) -> Shared:
+def shared_calculator(rule: str, nodes: Mapping[str, Node], totals: Sequence[Node]) -> Shared:
     """The function (t, hyperparameters, totals) -> new values of what the optimizer has once."""
-    writer = _Writer("t, h, totals", totals)
+    writer = _Writer(rule, "t, h, totals", totals)
     names = {name: writer.value(node, 1) for name, node in nodes.items()}
     writer.write(f"return dict({', '.join(f'{k}={x}' for k, x in names.items())})", 1)
     return writer.compiled()  # type: ignore[no-any-return]
 
 
-def late_calculator(cut: Break, totals: Sequence[Node]) -> Late:
+def late_calculator(rule: str, cut: Break, totals: Sequence[Node]) -> Late:
     """The function that computes what a break makes known; `totals` are those of all breaks."""
-    writer = _Writer("t, h, totals", totals)
+    writer = _Writer(rule, "t, h, totals", totals)
     names = [writer.value(node, 1) for node in cut.numbers]
     go = "True" if cut.guard is None else f"bool({writer.value(cut.guard, 1)})"
     writer.write(f"return ({''.join(name + ', ' for name in names)}), {go}", 1)

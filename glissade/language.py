@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from . import checks
-from .graph import Kind, Node, RuleError, reduced_dims
+from .graph import Kind, Node, RuleError, plain_number, reduced_dims
 from .ops import OPS, Asked, in_two, wide, working
 
 Value = Any  # a Node, a tensor or a number: what flows through a rule
@@ -173,6 +173,8 @@ def _total_over_all(share: torch.Tensor) -> torch.Tensor:
 def _reduce(op: str, x: Value, per: str) -> Value:
     if isinstance(x, Node):
         return x.graph.reduce(op, x, per)
+    if not isinstance(x, torch.Tensor):
+        raise RuleError(plain_number(op))
     if per == "all":
         y = x.to(torch.float64)
         if op == "norm":

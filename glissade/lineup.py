@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -49,8 +50,7 @@ class LineUp:
         self._offload = offload
         self._acting = self._roster if offload is None else [offload.near(p) for p in self._roster]
         self._group_of = [k for k, group in enumerate(groups) for _ in group["params"]]
-        # The memory is NumPy's, so that it stays where it is if a step is moved (share_memory_).
-        self._counts = counts = np.zeros(len(self._roster), np.int64)
+        self._counts = counts = _shared_counts(self._roster, state)
         self._steps = steps = torch.from_numpy(counts)
         self._steps_at, self._steps_were = steps.data_ptr(), steps._version
         for i, p in enumerate(self._roster):
@@ -164,10 +164,7 @@ class LineUp:
         member, t = self._member(0), int(self._counts[0])
         values, program = member.settings.values, member.program
         if program is None:
-            with torch.no_grad():
-                zero = torch.zeros_like(member.param)
-                out = eager.step(self._rule, member.param, zero, {}, t + 1, values)
-            return {} if out is None else out.shared
+            return eager.of_nobody(self._rule, member.param, t + 1, values)
         leaf = program.choose(t + 1, values, member.have)
         totals = dict.fromkeys(range(len(program.leaves[leaf].totals)), 0.0)
         return program.shared[leaf](t + 1, values, totals)
@@ -315,3 +312,23 @@ class LineUp:
             if given != wanted:
                 name = self.describe(i)
                 raise ValueError(f"{name}: its gradient has {what} {given}; allowed is {wanted}")
+
+
+def _shared_counts(roster: Sequence[Tensor], state: States) -> npt.NDArray[np.int64]:
+    """Memory for the counts of steps: that which processes share, if someone has moved our counts
+    there (`share_memory_`), so that all count together."""
+    steps = [state[p].get("step") if p in state else None for p in roster]
+    first = steps[0] if steps else None
+    if isinstance(first, Tensor) and first.device.type == "cpu":
+        memory, start = first.untyped_storage(), first.storage_offset()
+        if memory.is_shared() and all(
+            isinstance(x, Tensor)
+            and x.dtype == torch.int64
+            and x.untyped_storage().data_ptr() == memory.data_ptr()
+            and x.storage_offset() == start + i
+            for i, x in enumerate(steps)
+        ):
+            whole = torch.empty(0, dtype=torch.int64, device="cpu")
+            return whole.set_(memory, start, (len(steps),), (1,)).numpy()
+    # NumPy's, so that it stays where it is if a step is moved.
+    return np.zeros(len(roster), np.int64)

@@ -86,10 +86,24 @@ def in_two(x: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
 
 
 def _still(x: Any, g: Any, *known: Any) -> Any:
+    # One look where it costs no wait for a device: a sum is finite only of finite numbers.
+    if x.device.type == "cpu" and math.isfinite(x.detach().sum().item()):
+        return x
     waits = ~torch.isfinite(x) & torch.isfinite(g)
     for y in known:
         waits = waits & (y == y) if isinstance(y, torch.Tensor) else waits
     return torch.where(waits, 0.0, x)
+
+
+def _host_pow(x: float, y: float) -> float:
+    try:
+        return math.pow(x, y)
+    except ValueError:  # where Python's ** would give a complex number
+        raise ArithmeticError(f"({x!r}) ** {y!r} is no real number") from None
+
+
+def _host_inverse(x: float) -> float:
+    return 1 / x if x else math.copysign(math.inf, x)
 
 
 def _host_sqrt(x: float) -> float:
@@ -126,7 +140,8 @@ OPS: dict[str, Op] = {
     "sub": Op(operator.sub, operator.sub),
     "mul": Op(operator.mul, operator.mul),
     "div": Op(operator.truediv, operator.truediv),
-    "pow": Op(operator.pow, operator.pow),
+    "pow": Op(_host_pow, operator.pow),
+    "inverse": Op(_host_inverse, torch.reciprocal),  # of a number that divides elements
     "mod": Op(operator.mod, operator.mod),
     "neg": Op(operator.neg, operator.neg),
     "abs": Op(abs, abs),

@@ -71,12 +71,15 @@ class Program:
     @functools.cached_property
     def numbers(self) -> tuple[Numbers, ...]:
         """For each leaf the function that computes its plan's host numbers."""
-        return tuple(calculator(p.hosts) for p in self.plans)
+        return tuple(calculator(self.trace.rule.name, p.hosts) for p in self.plans)
 
     @functools.cached_property
     def late(self) -> tuple[tuple[Late, ...], ...]:
         """For each leaf, for each of its plan's breaks, what comes after it."""
-        return tuple(tuple(late_calculator(cut, p.totals) for cut in p.breaks) for p in self.plans)
+        name = self.trace.rule.name
+        return tuple(
+            tuple(late_calculator(name, cut, p.totals) for cut in p.breaks) for p in self.plans
+        )
 
     @functools.cached_property
     def cleared(self) -> frozenset[str]:
@@ -96,7 +99,8 @@ class Program:
     @functools.cached_property
     def shared(self) -> tuple[Shared, ...]:
         """For each leaf the function that computes what the optimizer has once."""
-        return tuple(shared_calculator(p.shared, p.totals) for p in self.plans)
+        name = self.trace.rule.name
+        return tuple(shared_calculator(name, p.shared, p.totals) for p in self.plans)
 
     @functools.cached_property
     def flat(self) -> bool:

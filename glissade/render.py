@@ -138,7 +138,7 @@ def _reachable(
                 str(n.value[0] if n.op == "hyper" else n.op) for n in walk([node]) if not n.args
             }
             if reads - {"const"} <= {*given}:
-                if bool(calculator([node])(1, given)[0]) is not yes:
+                if bool(calculator("", [node])(1, given)[0]) is not yes:
                     break
             else:
                 path.append((node, yes))

@@ -92,7 +92,9 @@ def _arithmetic(op: str, args: list[Node]) -> Node:
     elif op == "pow" and _is(args[1], 0.5):
         op, args = "sqrt", args[:1]
     if op == "div" and _scalar(args[1]) and not _scalar(args[0]):
-        op, args = "mul", [args[0], graph.apply("div", 1.0, args[1])]
+        known = args[1].kind is Kind.HOST and not args[1].late
+        inverse = graph.apply("inverse", args[1]) if known else graph.apply("div", 1.0, args[1])
+        op, args = "mul", [args[0], inverse]
     if op in ("add", "sub") and _is(args[1], 0):
         return args[0]
     if op == "add" and _is(args[0], 0):

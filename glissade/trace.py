@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from .checks import is_number, plain
-from .graph import Graph, Kind, Node, RuleError
+from .graph import Graph, Kind, Node, RuleError, no_number
 from .language import Hyper
 from .rule import NoStep, Rule, State, decayed
 
@@ -111,7 +111,10 @@ def _leaves(
             raise RuleError(f"{rule.name}: more than {MAX_LEAVES} paths through host conditions")
         graph.start(prefix)
         run = _Run(rule, shape, graph, kinds, names)
-        leaves.append(run.idle() if idle else run.step())
+        try:
+            leaves.append(run.idle() if idle else run.step())
+        except ArithmeticError as why:
+            raise no_number(rule.name, "1", why) from None
         read |= run.read
         returned |= run.returned
         answers = [answer for _, answer in graph.path]

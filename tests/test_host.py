@@ -7,9 +7,10 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
+import torch
 from hypothesis import given
 
-from glissade import Rule, State, registry, wrappers
+from glissade import Optimizer, Rule, RuleError, State, registry, wrappers
 from glissade import rule as language
 from glissade.graph import Node
 from glissade.host import calculator, chooser
@@ -124,7 +125,7 @@ def test_constants_keep_every_bit() -> None:
 
     rule = Rule(update, {"lr": 1.0})
     (leaf,) = trace(rule, hyper(rule), 1).leaves
-    got = calculator([leaf.state[f"x{i}"] for i in range(len(graph_values))])(1, hyper(rule))
+    got = calculator("", [leaf.state[f"x{i}"] for i in range(len(graph_values))])(1, hyper(rule))
     assert [float(x) for x in got] == [float(v) for v in graph_values]
 
 
@@ -145,3 +146,58 @@ def test_the_larger_of_a_number_and_nan_is_nan(x: float) -> None:
     for pair in ((x, math.nan), (math.nan, x)):
         assert math.isnan(language.maximum(*pair))
         assert math.isnan(language.minimum(*pair))
+
+
+BARE: dict[str, Any] = {
+    "divided by 0": lambda t, h: 1 / (t - 2),
+    "a root of a negative number": lambda t, h: (h.lr - 1) ** 0.5,
+    "a power of 0": lambda t, h: (t - 2.0) ** -1,
+    "beyond the range": lambda t, h: 10.0 ** (200.0 * t),
+    "exp beyond the range": lambda t, h: language.exp(1000.0 * t),
+    "the rest of a division by 0": lambda t, h: t % (t - 2.0),
+    "a constant": lambda t, h: 1 / 0.0,
+}
+
+
+@pytest.mark.parametrize("backend", ["cpu", "eager"])
+@pytest.mark.parametrize("where", ["in the step", "in a condition", "in a state"])
+@pytest.mark.parametrize("name", BARE)
+def test_a_number_that_has_no_value_is_named(name: str, where: str, backend: str) -> None:
+    def update(p: Any, g: Any, s: Any, t: Any, h: Any) -> Any:
+        x = BARE[name](t, h)
+        if where == "in a condition":
+            return (g if x > 0 else -g), State()
+        return (g, State(m=s.m + x)) if where == "in a state" else (g * x, State())
+
+    def run() -> None:
+        optimizer = Optimizer([p], Rule(update, {"lr": 0.1}, name="mine"), backend=backend)
+        for _ in range(2):
+            optimizer.step()
+
+    p = torch.zeros(3, requires_grad=True)
+    p.grad = torch.ones(3)
+    if name.startswith("a root") and where == "in a condition" and backend == "eager":
+        backend = "cpu"  # Python compares no complex numbers: the trace has said so before
+    with pytest.raises(RuleError, match=r"mine, step [12]: a number that the rule computes"):
+        run()
+
+
+@pytest.mark.parametrize("backend", ["cpu", "eager"])
+def test_elements_over_a_number_that_is_0_are_infinite(backend: str) -> None:
+    def update(p: Any, g: Any, s: Any, t: Any, h: Any) -> Any:
+        return g / language.sign(t - 2.0), State()
+
+    p = torch.zeros(3, requires_grad=True)
+    p.grad = torch.tensor([1.0, 0.0, -1.0])
+    optimizer = Optimizer([p], Rule(update, {"lr": 0.1}), backend=backend)
+    optimizer.step()
+    optimizer.step()
+    assert p[[0, 2]].tolist() == [-math.inf, math.inf]
+    assert p[1].isnan()
+
+
+@pytest.mark.parametrize("op", ["norm", "mean", "total"])
+@pytest.mark.parametrize("per", ["tensor", "row", "all"])
+def test_a_number_cannot_be_reduced(op: str, per: str) -> None:
+    with pytest.raises(RuleError, match=rf"{op}\(\) of a plain number"):
+        getattr(language, op)(2.0, per=per)

@@ -164,6 +164,8 @@ def interrupted_inside(seen: list[str]) -> None:
 def test_a_signal_waits_until_the_block_is_over() -> None:
     seen: list[str] = []
     before = signal.signal(signal.SIGUSR1, lambda *_: seen.append("handled"))
+    # A shell that starts tests in the background has SIGINT ignored.
+    interrupts = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with held():
             signal.raise_signal(signal.SIGUSR1)
@@ -175,6 +177,7 @@ def test_a_signal_waits_until_the_block_is_over() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGUSR1, before)
+        signal.signal(signal.SIGINT, interrupts)
 
 
 def test_other_threads_step_without_handlers() -> None:

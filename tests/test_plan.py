@@ -171,7 +171,7 @@ def test_host_numbers_are_computed_in_float64() -> None:
     found = program(rule)
     (leaf,) = found.trace.leaves
     hosts = found.plans[0].hosts
-    values = dict(zip(hosts, calculator(hosts)(7, hyper(rule)), strict=True))
+    values = dict(zip(hosts, calculator("", hosts)(7, hyper(rule)), strict=True))
     assert leaf.path == ()
     assert 1 - 0.9 in values.values()
     assert 1 / (1 - 0.999**7) in values.values()

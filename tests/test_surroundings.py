@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,10 +27,27 @@ AROUND = {
     "inference mode": "torch.inference_mode()",
     "no_grad": "torch.no_grad()",
 }
-STEPS = """
-import contextlib, torch, glissade
+FORKS = """
+import contextlib, os, sys, traceback
+import torch, glissade
 from glissade.backend.cpu import look
-torch.use_deterministic_algorithms(True)
+
+torch.use_deterministic_algorithms(True)  # imports half of torch
+for number, code in enumerate({codes!r}):
+    if os.fork() == 0:
+        try:
+            exec(code, {{"contextlib": contextlib, "torch": torch, "glissade": glissade}})
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(1)
+        sys.stdout.flush()
+        os._exit(0)
+    if os.wait()[1]:
+        sys.exit(f"case {{number}}")
+"""
+STEPS = """
+from glissade.backend.cpu import look
 p = torch.linspace(-1, 1, 12).reshape(4, 3).requires_grad_()
 q = torch.linspace(-1, 1, 70_000).requires_grad_()
 for x in (p, q):
@@ -47,25 +65,79 @@ print(p.double().sum().item(), q.double().sum().item())
 """
 
 
-def said(make: str, before: str, around: str) -> str:
-    code = STEPS.format(make=make, before=before, around=around)
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
-
-
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="cases are forked")
 @pytest.mark.parametrize(
     "make", ["glissade.LAMB([p, q])", "glissade.AdamW([p, q], backend='eager')"]
 )
 def test_defaults_of_the_process_do_not_reach_a_step(make: str) -> None:
-    wanted = said(make, BEFORE["nothing"], AROUND["nothing"])
-    for before, around in [
-        *((x, AROUND["nothing"]) for x in BEFORE.values()),
-        *((BEFORE["nothing"], x) for x in AROUND.values()),
-    ]:
-        assert said(make, before, around) == wanted, (before, around)
+    """Each case in a process that has imported all and compiled nothing."""
+    cases = [
+        *((before, "nothing") for before in BEFORE),
+        *(("nothing", around) for around in AROUND),
+    ]
+    codes = [STEPS.format(make=make, before=BEFORE[x], around=AROUND[y]) for x, y in cases]
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS.format(codes=codes)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    wanted, *others = done.stdout.splitlines()
+    assert dict(zip(cases[1:], others, strict=True)) == dict.fromkeys(cases[1:], wanted)
+
+
+COUNTED = """
+import torch, torch.multiprocessing as processes
+import glissade
+
+def train(optimizer, params, steps):
+    for _ in range(steps):
+        for p in params:
+            p.grad = torch.ones_like(p)
+        optimizer.step()
+
+if __name__ == "__main__":
+    for backend in ("cpu", "eager"):
+        params = [torch.zeros(3, requires_grad=True), torch.zeros(2, 2, requires_grad=True)]
+        optimizer = glissade.Adam(params, lr=0.1, backend=backend)
+        train(optimizer, params, 1)
+        for p in params:
+            p.share_memory_()
+            for x in optimizer.state[p].values():
+                x.share_memory_()
+        child = processes.get_context("fork").Process(target=train, args=(optimizer, params, 3))
+        child.start()
+        child.join()
+        train(optimizer, params, 1)
+        counts = [int(state["step"]) for state in optimizer.state.values()]
+        print(child.exitcode, counts, *(round(x.mean().item(), 5) for x in params))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a child is forked")
+def test_processes_that_share_states_count_together() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTED], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines() == ["0 [5, 5] -0.5 -0.5"] * 2
+
+
+def test_a_loaded_count_is_not_shared_with_whom_it_came_from() -> None:
+    def made() -> glissade.Adam:
+        p = torch.zeros(2, requires_grad=True)
+        p.grad = torch.ones(2)
+        return glissade.Adam([p])
+
+    one, other = made(), made()
+    one.step()
+    for state in one.state.values():
+        state["step"].share_memory_()
+    other.load_state_dict(one.state_dict())
+    other.step()
+    assert [int(s["step"]) for x in (one, other) for s in x.state.values()] == [1, 2]
 
 
 def test_read_only_memory_is_refused(tmp_path: Path) -> None:

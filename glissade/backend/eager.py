@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..graph import no_number
 from ..language import HeldState, Hyper
 from ..ops import Asked, working
 from ..rule import NoStep, Rule, State, decayed
@@ -68,6 +69,9 @@ def _outcome(
     p, given = inputs[0], {id(x) for x in inputs}
     taken = {_memory(x) for x in inputs if isinstance(x, Tensor)} if rule.matrix else set()
     stored, drops, shared = {}, set(), {}
+    for x in (moved, *new.values()):
+        if isinstance(x, complex) or (isinstance(x, Tensor) and x.is_complex()):
+            raise ArithmeticError("a root of a negative number")
     for name, value in new.items():
         if name in rule.shared:
             shared[name] = number(value)
@@ -112,18 +116,9 @@ def advance(member: Member, rule: Rule, g: Tensor | None, counts: npt.NDArray[np
             return interpret.step(program, leaf, member.param, g, member.state, there, t, hyper)
         return step(rule, member.param, g, there, t, hyper, zeros)
 
-    totals: list[float] = []
-    while True:
-        working.totals, working.asked = totals, 0
-        try:
-            with torch.set_grad_enabled(differentiable), working.on(real(member.param).dtype):
-                out = compute()
-            break
-        except Asked as asked:  # rules are pure: once the total is known, from the beginning
-            at, share = len(totals), asked.share
-        finally:
-            working.totals = None
-        totals.append((yield {at: share})[at])
+    out = yield from _asking(
+        rule, t, compute, real(member.param).dtype, differentiable=differentiable
+    )
     if out is None:
         return None
     if not rule.matrix:
@@ -132,6 +127,44 @@ def advance(member: Member, rule: Rule, g: Tensor | None, counts: npt.NDArray[np
     write(member, out, differentiable=differentiable)
     counts[member.index] += out.counts
     return out.shared
+
+
+def of_nobody(rule: Rule, p: Tensor, t: int, hyper: Mapping[str, Any]) -> dict[str, Any]:
+    """What becomes of what the optimizer has once in a step in which no parameter takes part: all
+    totals are 0."""
+    zero = torch.zeros_like(p)
+    asking = _asking(rule, t, lambda: step(rule, p, zero, {}, t, hyper), real(p).dtype)
+    try:
+        asked = next(asking)
+        while True:
+            asked = asking.send(dict.fromkeys(asked, 0.0))
+    except StopIteration as stop:
+        return {} if stop.value is None else stop.value.shared
+
+
+def _asking(
+    rule: Rule,
+    t: int,
+    compute: Callable[[], Outcome | None],
+    dtype: torch.dtype,
+    *,
+    differentiable: bool = False,
+) -> Generator[dict[int, float], Mapping[int, float], Outcome | None]:
+    """What `compute` returns, once all totals are known that it asks for: it yields the share in
+    each. Rules are pure, so it begins anew with each total."""
+    totals: list[float] = []
+    while True:
+        working.totals, working.asked = totals, 0
+        try:
+            with torch.set_grad_enabled(differentiable), working.on(dtype):
+                return compute()
+        except Asked as asked:
+            at, share = len(totals), asked.share
+        except ArithmeticError as why:
+            raise no_number(rule.name, t, why) from None
+        finally:
+            working.totals = None
+        totals.append((yield {at: share})[at])
 
 
 def write(member: Member, out: Outcome, *, differentiable: bool) -> None:

@@ -68,7 +68,7 @@ def step(
         return {"t": t, "p": start, "g": g, "const": node.value}[node.op]
 
     def value(node: Node) -> Any:
-        args = [known[id(a)] for a in node.args]
+        args = [_held_as(node, known[id(a)], dtype) for a in node.args]
         if node.op == "all":
             return _total(leaf, node, args[0])
         if not args:
@@ -79,7 +79,7 @@ def step(
             x = x * x if node.op == "sumsq" else x
             if node.value == "tensor":
                 return torch.sum(x)
-            return (torch.sum(x, dim=dims, keepdim=True) if dims else x).to(dtype)
+            return torch.sum(x, dim=dims, keepdim=True) if dims else x
         if node.op == "nearest":
             return args[0].to(p.dtype).to(dtype)
         if node.op == "noise":
@@ -126,11 +126,11 @@ def step(
 
 
 def _held_as(node: Node, x: Any, dtype: torch.dtype) -> Any:
-    """Elements in the dtype that they are computed in: an element without dimensions would take a
-    double from a number of its tensor."""
+    """Elements, and what they are computed of, in the dtype that they are computed in; what there
+    is per row, column ... in double, as kernels have it."""
     if not isinstance(x, torch.Tensor) or node.kind <= Kind.TENSOR or not x.is_floating_point():
         return x
-    return x.to(dtype)
+    return x.to(dtype if node.kind is Kind.ELEMENT else torch.float64)
 
 
 def _values(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

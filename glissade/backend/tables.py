@@ -19,7 +19,6 @@ from ..graph import Kind
 from ..plan import Break, Plan
 from . import layout as at
 from .layout import Layout
-from .member import compute_dtype
 
 if TYPE_CHECKING:
     from .cpu import look
@@ -89,7 +88,7 @@ class Table:
             states = [x.data_ptr() for x in item.states]
             self.tensors[i, layout.first_state : layout.first_state + len(states)] = states
         self.chunks: Words = np.array(chunks, np.int64).reshape(-1, at.CHUNK_WORDS)
-        self._scratch(shapes, compute_dtype(dtype))
+        self._scratch(shapes)
         self.context: Words = np.zeros(at.CONTEXT_WORDS, np.int64)
         self.context[at.CHUNKS] = self.chunks.ctypes.data
         self.context[at.TENSORS] = self.tensors.ctypes.data
@@ -116,26 +115,26 @@ class Table:
         """Run what lies between two breaks."""
         raise NotImplementedError
 
-    def _scratch(self, shapes: Sequence[tuple[int, int, int, int]], dtype: torch.dtype) -> None:
+    def _scratch(self, shapes: Sequence[tuple[int, int, int, int]]) -> None:
         """Memory for what is kept between passes: nothing of the size of a parameter."""
         layout, table = self.layout, self.tensors
 
-        def place(column: int, sizes: list[int], kind: torch.dtype) -> None:
+        def place(column: int, sizes: list[int]) -> None:
             ends = np.cumsum([0, *sizes])
-            array = self._array(int(ends[-1]), kind)
+            array = self._array(int(ends[-1]), torch.float64)
             table[:, column] = array.data_ptr() + ends[:-1] * array.element_size()
 
         if layout.scalars:
-            place(at.SCALARS, [len(layout.scalars)] * len(shapes), torch.float64)
+            place(at.SCALARS, [len(layout.scalars)] * len(shapes))
             self._scalars = self._keep[-1].reshape(-1, len(layout.scalars))
         for node, column in layout.temps.items():
-            place(column, [size(node.kind, s) for s in shapes], dtype)
+            place(column, [size(node.kind, s) for s in shapes])
         for column in layout.column_sums.values():
             sizes = [
                 size(Kind.COLUMN, s) * int(pieces)
                 for s, pieces in zip(shapes, table[:, at.PIECES], strict=True)
             ]
-            place(column, sizes, torch.float64)
+            place(column, sizes)
 
     def _introduce(self, items: Sequence[Item], dtype: torch.dtype) -> look.Native | None:
         """Fill in what `look` asks; None where it cannot."""

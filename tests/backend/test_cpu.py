@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import re
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from glissade import Optimizer, Rule, RuleError, State, registry, rules
 from glissade import rule as language
+from glissade.backend.cpu import compile as compiling
 from glissade.backend.cpu.compile import assembly, compile_plan
 from glissade.backend.cpu.target import host
 from glissade.program import Programs
@@ -301,3 +303,32 @@ def test_no_nan_is_assumed_away() -> None:
         for plan in program.plans:
             ir = compile_plan(plan, "float32").ir
             assert not re.search(r"\b(nnan|ninf|nsz|arcp|afn|fast)\b", ir)
+
+
+def test_code_that_nobody_uses_is_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "RECENT", 2)
+    compiling.forget()
+
+    def made(number: int) -> Optimizer:
+        def update(p: Any, g: Any, s: Any, t: Any, h: Any) -> Any:
+            for _ in range(number):
+                g = g * p + g
+            return h.lr * g, State()
+
+        p = torch.zeros(3, requires_grad=True)
+        p.grad = torch.ones(3)
+        optimizer = Optimizer([p], Rule(update, {"lr": 0.1}), backend="cpu")
+        optimizer.step()
+        return optimizer
+
+    first = made(0)
+    for number in range(1, 6):
+        made(number)
+    gc.collect()
+    assert compiling.compiled() == 6
+    assert len(compiling._known) == 3  # the first one's, and the last two
+    first.step()
+    made(0)
+    assert compiling.compiled() == 6
+    made(1)
+    assert compiling.compiled() == 7

@@ -302,3 +302,14 @@ def test_a_first_value_is_missed_when_the_state_is_gone(name: str, backend: str)
     steps(one, 3)
     one.forget(1, "all")
     steps(one, 3, 3)
+
+
+# ------------------------------------------------------------------ nobody
+
+
+@pytest.mark.parametrize("guard", ["skip_nonfinite", "clip_norm max_norm=1.0"])
+def test_a_step_of_nobody_asks_for_a_total(guard: str) -> None:
+    """With a projection that no kernel takes the rule itself is called."""
+    one = pair("sgd", f"project {SIMPLEX}", guard, shapes=((3,),))
+    for how in ("none", "plain", "none"):
+        one.step((how,), 3)

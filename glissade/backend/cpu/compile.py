@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -61,7 +63,12 @@ def link(ir: str) -> llvm.ExecutionEngine:
     return engine
 
 
-_known: dict[str, Compiled] = {}  # every stage of this process, by its text
+# Every stage of this process that someone uses, by its text; and those asked for last, which stay
+# for the next optimizer of their rule.
+_known: WeakValueDictionary[str, Compiled] = WeakValueDictionary()
+_recent: OrderedDict[str, Compiled] = OrderedDict()
+RECENT = 256
+_counted = 0
 
 
 def compile_plans(wanted: Iterable[tuple[Plan, str]]) -> list[Kernel]:
@@ -71,18 +78,33 @@ def compile_plans(wanted: Iterable[tuple[Plan, str]]) -> list[Kernel]:
     """
     emitted = [emit(plan, dtype, host()) for plan, dtype in wanted]
     every = [x for segments in emitted for texts in segments for x in texts]
-    new = {x.body: x for x in every if x.body not in _known}
+    made = {x.body: _known.get(x.body) for x in every}  # held from here on
+    new = {x.body: x for x in every if made[x.body] is None}
     if new:
+        global _counted
         named = {f"stage_{k}": text for k, text in enumerate(new.values())}
         engine = link(module(named.items()))
         for name, text in named.items():
-            _known[text.body] = Compiled(engine.get_function_address(name), engine)
-    return [_kernel(segments) for segments in emitted]
+            stage = Compiled(engine.get_function_address(name), engine)
+            made[text.body] = _known[text.body] = stage
+        _counted += len(new)
+    kernels = [_kernel(segments, made) for segments in emitted]
+    _keep(made)
+    return kernels
 
 
-def _kernel(segments: Sequence[Sequence[Text]]) -> Kernel:
+def _keep(made: Mapping[str, Compiled | None]) -> None:
+    for body, stage in made.items():
+        if stage is not None:
+            _recent[body] = stage
+            _recent.move_to_end(body)
+    while len(_recent) > RECENT:
+        _recent.popitem(last=False)
+
+
+def _kernel(segments: Sequence[Sequence[Text]], made: Mapping[str, Compiled | None]) -> Kernel:
     texts = [text for segment in segments for text in segment]
-    stages = tuple(_known[x.body] for x in texts)
+    stages = tuple(x for text in texts if (x := made[text.body]) is not None)
     ends = list(itertools.accumulate(map(len, segments), initial=0))
     cuts = tuple(slice(lo, hi) for lo, hi in itertools.pairwise(ends))
     return Kernel(stages, cuts, np.array([x.address for x in stages], np.int64), texts)
@@ -103,9 +125,12 @@ def assembly(plan: Plan, dtype: str, target: Target | None = None) -> str:
 
 def compiled() -> int:
     """Stages compiled since `forget`."""
-    return len(_known)
+    return _counted
 
 
 def forget() -> None:
     """Compile everything anew: to time it."""
+    global _counted
     _known.clear()
+    _recent.clear()
+    _counted = 0

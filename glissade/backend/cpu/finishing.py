@@ -30,7 +30,13 @@ COUNT: dict[Kind, tuple[int, ...]] = {
 
 
 class Finishing(Stage):
-    """Between passes: complete the sums of each tensor and compute what is smaller than it."""
+    """Between passes: complete the sums of each tensor and compute what is smaller than it.
+
+    All of it in double: a sum of float32 numbers, or of their squares, may fit no float32 where its
+    mean or its root does.
+    """
+
+    in_double = True
 
     def emit(self, values: Sequence[Node], stores: Mapping[str, Node]) -> None:
         """A round of a finish, with what it stores."""
@@ -90,7 +96,7 @@ class Finishing(Stage):
         column = self.layout.states[name]
         kind = self.layout.plan.kinds[name]
         if kind is Kind.TENSOR:
-            x = self.v.convert(self.b, self.number(n), self.v.scalar)
+            x = self.v.convert(self.b, self.number(n), self.plain.scalar)
             self.b.store(x, self.column(column))
             return
         self.over(kind, lambda nest: self.put(self.value(n, nest), kind, column, nest))
@@ -148,7 +154,7 @@ class Finishing(Stage):
 
             self.loop(I64(0), pieces, 1, add)
             x = self.b.load(place, typ=self.v.of(F64))
-            self.put(self.v.convert(self.b, x, self.v.scalar), Kind.COLUMN, target, nest)
+            self.put(x, Kind.COLUMN, target, nest)
 
         self.over(Kind.COLUMN, body)
 
@@ -162,7 +168,6 @@ class Finishing(Stage):
 
         def after(nest: Nest) -> None:
             x = self.v.total(self.b, self.b.load(place, typ=self.v.of(F64)))
-            x = self.v.convert(self.b, x, self.v.scalar)
             self.b.store(x, self.at(self.layout.temps[n], nest.outer))
 
         self.over(

@@ -73,7 +73,6 @@ class Passing(Stage):
         def after(nest: Nest) -> None:
             for n, place in per_row.items():
                 x = self.v.total(self.b, self.b.load(place, typ=self.v.of(F64)))
-                x = self.v.convert(self.b, x, self.v.scalar)
                 self.b.store(x, self.at(self.layout.temps[n], nest.outer))
 
         self.coder = Coder(self, work)

@@ -72,18 +72,21 @@ class Coding:
 class Stage(Code):
     """What passes and finishes share: the table, the loops, the values of nodes."""
 
+    in_double = False  # whether arrays are computed in double, whatever they are stored in
+
     def __init__(
         self, module: ir.Module, name: str, layout: Layout, dtype: str, target: Target
     ) -> None:
         self.layout = layout
         self.form = FORMATS[dtype]  # of parameters and gradients
         self.plain = next(x for x in FORMATS.values() if x.memory == self.form.scalar)
-        self._forms = {at.PARAM: self.form, at.GRAD: self.form} | {
-            layout.states[name]: FORMATS[low] for name, low in layout.plan.storage.items()
-        }
+        self._forms = {at.PARAM: self.form, at.GRAD: self.form}
+        self._forms |= dict.fromkeys(layout.temps.values(), FORMATS["float64"])
+        self._forms |= {layout.states[k]: FORMATS[low] for k, low in layout.plan.storage.items()}
         self._names = {layout.states[name]: name for name in layout.plan.storage}
-        width = target.vector_bytes // SIZES[self.form.scalar]
-        self.v = Vectors(module, self.form.scalar, width, half=target.half)
+        scalar = F64 if self.in_double else self.form.scalar
+        width = target.vector_bytes // SIZES[scalar]
+        self.v = Vectors(module, scalar, width, half=target.half)
         self.one = Vectors(module, F64, 1)  # values per tensor are single doubles
         super().__init__(module, name, [PTR, I64])
         self.context, self.part = self.fn.args
@@ -232,7 +235,7 @@ class Stage(Code):
             return self.b.fcmp_unordered("!=", x, F64(0)) if node.bool_ else x
         if node.op == "state":
             pointer = self.column(self.layout.states[node.value])
-            return self.v.convert(self.b, self.b.load(pointer, typ=self.v.scalar, align=4), F64)
+            return self.v.convert(self.b, self.b.load(pointer, typ=self.plain.memory), F64)
         return self.one.op(self.b, node.op, [self.number(a) for a in node.args])
 
     def value(self, node: Node, nest: Nest) -> ir.Value:
@@ -249,7 +252,9 @@ class Stage(Code):
         if pointer is not None and not WHERE[nest.kind][node.kind][1]:
             if node not in nest.at_outer:
                 with writing_at(self, nest.per_outer):
-                    x = self.b.load(self.place(node.kind, pointer, nest), typ=self.v.scalar)
+                    memory = self.form_of(pointer).memory
+                    x = self.b.load(self.place(node.kind, pointer, nest), typ=memory)
+                    x = self.v.convert(self.b, x, self.v.scalar)
                     nest.at_outer[node] = self._truth(node, self.v.splat(self.b, x))
             return nest.at_outer[node]
         if node not in nest.at_inner:
@@ -260,6 +265,7 @@ class Stage(Code):
             elif pointer is not None:
                 place = self.place(node.kind, pointer, nest)
                 x = self.v.read(self.b, place, self.form_of(pointer), nest.mask)
+                x = self.v.convert(self.b, x, self.v.scalar)
                 nest.at_inner[node] = self._truth(node, x)
             elif node.op == "noise":
                 nest.at_inner[node] = self._noise(node, nest)
@@ -373,8 +379,8 @@ class Stage(Code):
 
     def put(self, x: ir.Value, kind: Kind, column: int, nest: Nest) -> None:
         """Store the vector x where the array of this column has its place in the nest."""
-        place = self.place(kind, column, nest)
-        self.v.write(self.b, x, place, self.form_of(column), nest.mask)
+        place, form = self.place(kind, column, nest), self.form_of(column)
+        self.v.write(self.b, self.v.convert(self.b, x, form.scalar), place, form, nest.mask)
 
 
 class writing_at:

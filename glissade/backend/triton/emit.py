@@ -130,7 +130,7 @@ class Passing(Source):
             if n.kind is Kind.ROW:
                 column = self.layout.temps[n]
                 array = self.column(column, f"kept{column}_ptr")
-                self.line(f"tl.store({array} + rows, {name}.to({self.work}), mask=there)")
+                self.line(f"tl.store({array} + rows, {name}, mask=there)")
             else:
                 self._partial(n, name)
 
@@ -172,7 +172,10 @@ class Passing(Source):
 
 
 class Finishing(Source):
-    """Between passes: complete the sums of a tensor and compute what is smaller than it."""
+    """Between passes: complete the sums of a tensor and compute what is smaller than it, all of it
+    in double: see the cpu's."""
+
+    in_double = True
 
     def __init__(self, name: str, layout: Layout, dtype: str) -> None:
         super().__init__(f"{name}_tensor", layout, dtype, f"row, partials, {FLAGS}")
@@ -246,7 +249,7 @@ class Finishing(Source):
         kind = self.layout.plan.kinds[name]
         if kind is Kind.TENSOR:
             number = self.number(n)
-            text = number if n.op == "const" else f"{number}.to({self.work})"
+            text = number if n.op == "const" else f"{number}.to({self.plain})"
             self.line(f"tl.store({self.state(name)}, {text})")
             return
         with self.over(kind) as scope:
@@ -268,7 +271,7 @@ class Finishing(Source):
             self.line(f"at = i // {c} * {pieces} * {c} + i % {c}")
             with self.loop(f"for piece in range(0, {pieces}):"):
                 self.line(f"{total} += tl.load({source} + at + piece * {c}, mask=inside, other=0)")
-            self.line(f"tl.store({target} + i, {total}.to({self.work}), mask=inside)")
+            self.line(f"tl.store({target} + i, {total}, mask=inside)")
         self._wait()
 
     def _small_sum(self, n: Node) -> None:
@@ -284,7 +287,7 @@ class Finishing(Source):
                 self.line(f"i = one * {each} + j")
                 x = self.value(arg, self.scope(arg.kind))
                 self.line(f"{total} += {_wide(n, x)}")
-            self.line(f"tl.store({array} + one, tl.sum({total}).to({self.work}))")
+            self.line(f"tl.store({array} + one, tl.sum({total}))")
         self._wait()
 
     def _wait(self) -> None:

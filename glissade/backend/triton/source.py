@@ -54,9 +54,12 @@ class Scope:
 class Source:
     """One kernel: `row` is the tensor's row of the table, `columns` what has been read of it."""
 
+    in_double = False  # whether arrays are computed in double, whatever they are stored in
+
     def __init__(self, name: str, layout: Layout, dtype: str, params: str) -> None:
         self.name, self.layout, self.dtype = name, layout, dtype
-        self.work = f"tl.{computed(dtype)}"  # what is computed in
+        self.plain = f"tl.{computed(dtype)}"  # what states are in that are not stored in fewer bits
+        self.work = "tl.float64" if self.in_double else self.plain  # what is computed in
         self.head = [f"@triton.jit\ndef {name}({params}):"]
         self.lines: list[str] = []
         self._depth = 1
@@ -138,20 +141,22 @@ class Source:
         """The type of the numbers in the array of this column."""
         if column in (at.PARAM, at.GRAD):
             return f"tl.{self.dtype}"
-        if column in (at.HOST, at.SCALARS) or column in self.layout.column_sums.values():
+        kept = {*self.layout.temps.values(), *self.layout.column_sums.values()}
+        if column in (at.HOST, at.SCALARS) or column in kept:
             return "tl.float64"
         for name, where in self.layout.states.items():
             if where == column:
                 if name not in self.layout.plan.kinds:
                     return "tl.float32"  # scales
-                return f"tl.{self.layout.plan.storage.get(name, self.work[3:])}"
-        return self.work
+                return f"tl.{self.layout.plan.storage.get(name, self.plain[3:])}"
+        return self.plain
 
     def type_of_values(self, name: str) -> str:
         """The type in memory of what `p`, `g` or a state is called; empty for what is kept."""
         if name in ("p", "g"):
             return f"tl.{self.dtype}"
-        return self.type_of(self.layout.states[name]) if name in self.layout.states else self.work
+        states = self.layout.states
+        return self.type_of(states[name]) if name in states else "tl.float64"
 
     def state(self, name: str) -> str:
         """The pointer to a state."""
