@@ -171,7 +171,7 @@ def simplified(make: Any, ndim: int = 2) -> Node:
     [
         (lambda g, a, b: g**2, ["mul"]),
         (lambda g, a, b: g**0.5, ["sqrt"]),
-        (lambda g, a, b: g / a, ["div", "mul"]),  # one division, on the host
+        (lambda g, a, b: g / a, ["inverse", "mul"]),  # one division, on the host
         (lambda g, a, b: a * (b * g), ["mul", "mul"]),  # a·b on the host, one per element
         (lambda g, a, b: g * 1 + 0, []),
         (lambda g, a, b: norm(g), ["sumsq", "sqrt"]),

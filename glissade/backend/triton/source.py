@@ -354,6 +354,8 @@ def spelled(node: Node) -> str:
     if node.op == "const":
         return f"{node.value:g}"
     args = [f"({x})" if " " in x else x for x in map(spelled, node.args)]
+    if node.op == "inverse":
+        return f"1 / {args[0]}"
     sign = {**INFIX, "pow": "**", "mod": "%"}.get(node.op)
     return f"{args[0]} {sign} {args[1]}" if sign else f"{node.op}({', '.join(args)})"
 
