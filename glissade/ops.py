@@ -77,6 +77,10 @@ PART = 2.0**100  # of a factor that is not
 
 def in_two(x: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
     """x·factor where the factor, a double, may not fit the dtype of x: see `language.scaled`."""
+    if factor.device.type == "cpu" and factor.numel() == 1:  # no device to wait for
+        known = abs(factor.item())
+        if known == 0 or not math.isfinite(known) or SMALL <= known < LARGE:
+            return x * factor.to(x.dtype)
     size = factor.abs()
     fits = (size == 0) | ~torch.isfinite(size) | ((size >= SMALL) & (size < LARGE))
     part = torch.where(size < 1, torch.full_like(size, 1 / PART), torch.full_like(size, PART))

@@ -36,11 +36,12 @@ def ours(optimizer: torch.optim.Optimizer) -> list[Scheduler]:
 def others(optimizer: torch.optim.Optimizer) -> list[Any]:
     """Return the schedulers of torch and of other libraries that hold an optimizer.
 
-    They are nowhere registered, so this looks at all objects that Python keeps track of: a tenth of
-    a second, for where a change has been seen and its author is to be named.
+    They are nowhere registered, so this looks at all objects that Python keeps track of: some
+    hundredths of a second, for where a change has been seen and its author is to be named.
     """
     params = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    return [x for x in gc.get_objects() if _schedules(type(x)) and _holds(x, params)]
+    kinds = _Kinds()
+    return [x for x in gc.get_objects() if kinds[type(x)] and _holds(x, params)]
 
 
 def names(schedulers: list[Any]) -> str:
@@ -51,6 +52,14 @@ def names(schedulers: list[Any]) -> str:
 def overwrites(scheduler: Any) -> bool:
     """Return whether a scheduler overwrites what it finds."""
     return not isinstance(scheduler, _FOLLOW)
+
+
+class _Kinds(dict[type, bool]):
+    """Whether each class is that of a scheduler; there are a thousand objects of most."""
+
+    def __missing__(self, kind: type) -> bool:
+        self[kind] = answer = _schedules(kind)
+        return answer
 
 
 def _schedules(kind: type) -> bool:

@@ -120,12 +120,17 @@ def wrong(params: list[Tensor], exact: list[Tensor]) -> str:
 
 
 @DTYPES
-@pytest.mark.parametrize("backend", ["cpu", "eager", "triton"])
+@pytest.mark.parametrize("backend", ["cpu", "eager"])
 def test_a_finite_gradient_never_gives_a_number_that_is_not(
     dtype: torch.dtype, backend: str
 ) -> None:
-    rounds = {"cpu": 30, "eager": 12, "triton": 1}[backend]
-    assert_finite(dtype, backend, steps=30 if backend == "triton" else 60, rounds=rounds)
+    assert_finite(dtype, backend, steps=60, rounds=30 if backend == "cpu" else 12)
+
+
+def test_nor_in_tritons_interpreter() -> None:
+    """Where a step takes a quarter of a second: a dtype a run."""
+    dtype = random.SystemRandom().choice(list(LARGEST))
+    assert_finite(dtype, "triton", steps=30, rounds=1)
 
 
 @pytest.mark.slow

@@ -69,16 +69,18 @@ def _outcome(
     p, given = inputs[0], {id(x) for x in inputs}
     taken = {_memory(x) for x in inputs if isinstance(x, Tensor)} if rule.matrix else set()
     stored, drops, shared = {}, set(), {}
-    for x in (moved, *new.values()):
-        if isinstance(x, complex) or (isinstance(x, Tensor) and x.is_complex()):
-            raise ArithmeticError("a root of a negative number")
+    if moved is not None:
+        _check_real(moved)
     for name, value in new.items():
+        _check_real(value)
         if name in rule.shared:
             shared[name] = number(value)
         elif value is None:
             drops.add(name)
         elif not rule.matrix:
-            x = torch.as_tensor(value, dtype=p.dtype, device=p.device)
+            x = value
+            if not isinstance(x, Tensor) or x.dtype != p.dtype or x.device != p.device:
+                x = torch.as_tensor(value, dtype=p.dtype, device=p.device)
             stored[name] = x.clone() if id(x) in given else x
         else:
             dtype = None if isinstance(value, Tensor) else torch.float64
@@ -88,6 +90,11 @@ def _outcome(
             taken.add(_memory(x))
             stored[name] = x
     return Outcome(moved, stored, frozenset(drops), shared, counts)
+
+
+def _check_real(x: Any) -> None:
+    if x.is_complex() if isinstance(x, Tensor) else isinstance(x, complex):
+        raise ArithmeticError("a root of a negative number")
 
 
 def _memory(x: Tensor) -> int:
@@ -122,7 +129,10 @@ def advance(member: Member, rule: Rule, g: Tensor | None, counts: npt.NDArray[np
     if out is None:
         return None
     if not rule.matrix:
-        out.states = {k: x.broadcast_to(member.state[k].shape) for k, x in out.states.items()}
+        for name, x in out.states.items():
+            shape = member.state[name].shape
+            if x.shape != shape:
+                out.states[name] = x.broadcast_to(shape)
     yield WRITES
     write(member, out, differentiable=differentiable)
     counts[member.index] += out.counts

@@ -29,7 +29,7 @@ def on(backend: str, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sequence_goes_another_way_than_its_model(
     backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    on(backend, 25.0, monkeypatch)
+    on(backend, 30.0, monkeypatch)
 
 
 @pytest.mark.slow

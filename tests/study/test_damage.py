@@ -103,9 +103,20 @@ def folder(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "out"))
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_damage_changes_no_table_in_silence(finished: Path, data: st.DataObject) -> None:
+    damaged(finished, data)
+
+
+@pytest.mark.slow
+@settings(max_examples=2500)
+@given(data=st.data())
+def test_nor_do_2500_damages(finished: Path, data: st.DataObject) -> None:
+    damaged(finished, data)
+
+
+def damaged(finished: Path, data: st.DataObject) -> None:
     """Resuming makes again what is damaged, or says in one line what is wrong."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(shutil.copytree(finished, Path(name) / "out"))

@@ -88,6 +88,8 @@ class Begin:
             text = f"f.key({node.value}, count, {self._read(SEED)})"
         elif node.op in INFIX:
             text = f"{args[0]} {INFIX[node.op]} {args[1]}"
+        elif node.op == "inverse":
+            text = f"1.0 / {args[0]}"
         elif node.op in ("neg", "not"):
             text = f"-{args[0]}" if node.op == "neg" else f"{args[0]} == 0"
         else:
