@@ -5,19 +5,21 @@ ARGS        ?=
 JOBS        ?= 2
 PIP_ARGS    ?=
 TORCH_INDEX ?=
+LOCK        ?= constraints.txt
 
 BIN := .venv/bin
 PIP  = $(BIN)/python -m pip --disable-pip-version-check --no-input
 HINT = '(without CUDA, gigabytes less: TORCH_INDEX=https://download.pytorch.org/whl/cpu)'
-LOCK = -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(PIP_ARGS)
+FROM = -c $(LOCK) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(PIP_ARGS)
 
-.PHONY: help venv demo test test-all lint format bench claims clean distclean
+.PHONY: help venv demo test pytest test-all lint format bench claims clean distclean
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo       compare seven optimizers on handwritten digits (glissade compare digits)'
 	@echo 'make test       checks and tests, without the long tier'
 	@echo 'make test-all   checks and all tests'
+	@echo 'make pytest     the tests of `make test` alone'
 	@echo 'make bench      time every rule (glissade bench)'
 	@echo 'make claims     put to the test what is said of optimizers, and write docs/claims.md'
 	@echo 'make lint       ruff and mypy alone'
@@ -28,6 +30,7 @@ help:
 	@echo 'ARGS="..."      passed to glissade (demo, bench) or pytest (test, test-all)'
 	@echo 'JOBS=2          test processes'
 	@echo 'PYTHON=python3  the interpreter that builds .venv'
+	@echo 'LOCK=FILE       versions to install: constraints.txt, constraints-oldest.txt, /dev/null (new)'
 	@echo 'TORCH_INDEX=URL another index to look for torch; PIP_ARGS="...": more for pip install'
 
 # Builds or updates .venv with the extras in EXTRAS. What an interrupted run leaves behind is marked
@@ -42,18 +45,18 @@ define install
 	@echo 'installing glissade[$(EXTRAS)] into .venv (minutes the first time)'
 	@[ -n '$(TORCH_INDEX)' ] || [ "$$(uname)" != Linux ] || echo $(HINT)
 	@rm -f .venv/.stamp-* && touch .venv/.incomplete
-	@$(PIP) install --quiet --editable '.[$(EXTRAS)]' $(LOCK) || { rm -f .venv/.incomplete; exit 1; }
+	@$(PIP) install --quiet --editable '.[$(EXTRAS)]' $(FROM) || { rm -f .venv/.incomplete; exit 1; }
 	@rm -f .venv/.incomplete
 endef
 
 # Two stamps: the demo does not wait for jax and the rest of the test tools.
 .venv/.stamp-study: EXTRAS = study
-.venv/.stamp-study: pyproject.toml constraints.txt
+.venv/.stamp-study: pyproject.toml $(LOCK)
 	$(install)
 	@touch $@
 
 .venv/.stamp-dev: EXTRAS = study,dev
-.venv/.stamp-dev: pyproject.toml constraints.txt
+.venv/.stamp-dev: pyproject.toml $(LOCK)
 	$(install)
 	@touch .venv/.stamp-study $@
 
@@ -79,7 +82,9 @@ format: .venv/.stamp-dev
 
 PYTEST = $(BIN)/python -m pytest --quiet --numprocesses $(JOBS) --dist worksteal
 
-test: lint
+test: lint pytest
+
+pytest: .venv/.stamp-dev
 	$(PYTEST) --timeout 300 -m 'not slow' $(ARGS)
 
 test-all: lint

@@ -205,8 +205,12 @@ def _check_matrices(
             raise TypeError(f"{where}: its state {key!r} is a {type(x).__name__}, not a tensor")
     if rule.shapes is None or not int(checks.plain(state["step"])):
         return
-    wanted = rule.shapes(real(p.detach()).shape, group)
+    shape = tuple(real(p.detach()).shape)
+    wanted = dict(rule.shapes(real(p.detach()).shape, group))
     found = {key: tuple(x.shape) for key, x in state.items() if key != "step"}
+    if "(" in rule.name:  # what a wrapper keeps is one for each element, or for the tensor
+        others = found.keys() - wanted.keys()
+        wanted |= {key: () if found[key] == () else shape for key in others}
     for key in sorted(wanted.keys() | found.keys()):
         if wanted.get(key) != found.get(key):
             raise ValueError(

@@ -313,3 +313,11 @@ def test_a_step_of_nobody_asks_for_a_total(guard: str) -> None:
     one = pair("sgd", f"project {SIMPLEX}", guard, shapes=((3,),))
     for how in ("none", "plain", "none"):
         one.step((how,), 3)
+
+
+@pytest.mark.parametrize("wrapper", ["lookahead k=2, alpha=0.5", "accumulate n=2", "ema decay=0.5"])
+def test_states_of_a_wrapper_around_a_rule_on_matrices_are_loaded(wrapper: str) -> None:
+    one = pair("adagradfull", wrapper, shapes=((3,),), delta=0.001)
+    steps(one, 3)
+    one.reload()
+    steps(one, 2, first=3)
