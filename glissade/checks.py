@@ -122,7 +122,9 @@ def hyperparameter(key: str, value: Any, like: Any) -> None:
     TypeError where it is not even numbers, ValueError where they are out of range.
     """
     value, like = plain(value), plain(like)
-    test, text = ALLOWED.get(key) or ALLOWED.get(key.rsplit("_", 1)[-1]) or (None, "")
+    words = key.split("_")  # a wrapper's begin with its name: layerwise_phi_bounds
+    ends = ("_".join(words[i:]) for i in range(len(words)))
+    test, text = next((ALLOWED[end] for end in ends if end in ALLOWED), (None, ""))
     if value is None and test is not None and test(None):
         return  # phi_bounds
     if isinstance(like, tuple) and not (isinstance(value, tuple) and len(value) == len(like)):

@@ -120,7 +120,20 @@ def path(name: str, backend: str, steps: int) -> list[Any]:
 @pytest.mark.parametrize("backend", ["cpu", "eager"])
 @pytest.mark.parametrize("name", CASES)
 def test_an_interrupted_step_is_no_half_step(name: str, backend: str) -> None:
-    """Signals come at lines spread over the first step, where all is made, and over later ones."""
+    interrupt(name, backend, TRIES)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_stopping")
+@pytest.mark.parametrize("backend", ["cpu", "eager"])
+@pytest.mark.parametrize("name", CASES)
+def test_nor_at_any_line(name: str, backend: str) -> None:
+    interrupt(name, backend, None)
+
+
+def interrupt(name: str, backend: str, tries: int | None) -> None:
+    """Signals come at lines spread over the first step, where all is made, and over later ones;
+    without a number of tries at every line."""
     steps = 4
     wanted = path(name, backend, steps)
 
@@ -136,10 +149,11 @@ def test_an_interrupted_step_is_no_half_step(name: str, backend: str) -> None:
     before = after = 0
     for taken in range(steps - 1):
         count = lines(begun(taken)[1].step)
-        for k in range(TRIES // (steps - 1)):
+        many = count if tries is None else tries // (steps - 1)
+        for k in range(many):
             given, optimizer = begun(taken)
             with contextlib.suppress(Stop):
-                lines(optimizer.step, at=k * count // (TRIES // (steps - 1)))
+                lines(optimizer.step, at=k * count // many)
             now = kept(optimizer, given)
             assert now in (wanted[taken], wanted[taken + 1])
             if now == wanted[taken]:

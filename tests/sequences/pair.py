@@ -225,6 +225,7 @@ class Pair:
     def different_windows(self) -> None:
         """Set another `accumulate_n` in one group: the step refuses, and changes nothing."""
         n = self.model.groups[0].hyper["accumulate_n"]
+        self.feed()
         self.gradients(["plain"], 5)
         self.world.run(f'opt.param_groups[-1]["accumulate_n"] = {n + 1}')
         self.no_step("opt.step()", ValueError, "groups with different accumulate_n")

@@ -274,6 +274,21 @@ def test_no_bounds_are_refused_where_there_were_some(name: str, key: str, backen
 
 
 @each_backend
+def test_no_bounds_are_refused_by_a_wrapper(backend: str) -> None:
+    one = pair("sgd", "layerwise phi_bounds=(0.5, 1.5)", backend=backend)
+    steps(one, 2)
+    one.set(0, "layerwise_phi_bounds", "None")
+    steps(one, 2, 2)
+
+
+@each_backend
+def test_different_windows_of_a_rule_that_was_not_fed(backend: str) -> None:
+    one = pair("sophia", "accumulate n=2", backend=backend, k=2, second={"lr": 0.15})
+    one.different_windows()
+    steps(one, 3)
+
+
+@each_backend
 def test_the_first_velocity_of_a_raised_momentum_is_dampened(backend: str) -> None:
     one = pair("sgd", backend=backend, dampening=0.5)
     steps(one, 2)

@@ -60,7 +60,7 @@ class Table(tables.Table):
 
     def share(self, parts: int) -> None:
         """Share out chunks and tensors over this many threads, by elements."""
-        self.parts = parts
+        self.parts = 0  # a signal may come between any two lines: what is half set is set anew
         sizes = self.chunks[:, at.CHUNK_HI] - self.chunks[:, at.CHUNK_LO]
         if not self.layout.plan.flat:
             sizes = sizes * self.tensors[self.chunks[:, at.CHUNK_TENSOR], at.C]
@@ -71,11 +71,13 @@ class Table(tables.Table):
         self.context[at.CHUNK_BOUNDS] = self._bounds[0].ctypes.data
         self.context[at.TENSOR_BOUNDS] = self._bounds[1].ctypes.data
         self.context[at.PARTS] = parts
+        self.parts = parts
 
     def _set(self, segment: slice) -> None:
-        self._segment = segment
+        self._segment: slice | None = None
         self.context[at.STAGES] = self.kernel.addresses.ctypes.data + 8 * segment.start
         self.context[at.STAGE_COUNT] = segment.stop - segment.start
+        self._segment = segment
 
     def run(self, segment: int = 0) -> None:
         """Run what lies between two breaks, on as many threads as torch is set to."""
@@ -90,7 +92,7 @@ class Table(tables.Table):
         elif drivers.together is not None and threads.team_lives():
             drivers.together(self.address, parts)
         else:
-            for stage in self.kernel.stages[self._segment]:
+            for stage in self.kernel.stages[self.kernel.segments[segment]]:
                 threads.run_parts(partial(drivers.one, stage.address), self.address, parts)
 
 
