@@ -220,14 +220,15 @@ def _check_matrices(
 
 
 def _step(step: Any, where: str) -> Any:
-    """A count of steps as it was given, if it is one."""
+    """A count of steps as we keep it, if it is one."""
     count = checks.plain(step)
     if step is None:
         raise ValueError(f"{where}: its state has no 'step', the number of steps taken")
     if not checks.is_number(count) or not math.isfinite(count) or count < 0 or count % 1:
         raise ValueError(f"{where}: step={count!r} must be a whole number that is 0 or more")
-    # Not in memory that other processes share: they would count ours as well.
-    return step.clone() if isinstance(step, Tensor) else step
+    # A copy: in memory that other processes share they would count ours as well.
+    device = step.device if isinstance(step, Tensor) else "cpu"
+    return torch.tensor(int(count), dtype=torch.int64, device=device)
 
 
 def _check_tensor(

@@ -336,3 +336,12 @@ def test_states_of_a_wrapper_around_a_rule_on_matrices_are_loaded(wrapper: str) 
     steps(one, 3)
     one.reload()
     steps(one, 2, first=3)
+
+
+@each_backend
+def test_a_step_left_out_after_torchs_checkpoint_changes_nothing(backend: str) -> None:
+    """torch's Adagrad counts its steps in float32."""
+    one = pair("adagrad", "skip_nonfinite", backend=backend, shapes=((3,),))
+    one.load_torch(1, ["plain"], 0)
+    one.nonfinite(["plain"], 0, "nan")
+    steps(one, 2)
