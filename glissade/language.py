@@ -183,7 +183,8 @@ def _reduce(op: str, x: Value, per: str) -> Value:
         return found / _total_over_all(y.new_tensor(x.numel())) if op == "mean" else found
     dims = reduced_dims(per, x.ndim)
     if not dims:
-        return x.abs() if op == "norm" else x
+        one = x.abs() if op == "norm" else x
+        return wide(one) if per == "tensor" else one
     keep = per != "tensor"  # per row (n, 1), per column (1, m), which broadcast; a tensor's is ()
     y = wide(x)  # squares leave the range of float32 where their root does not
     if op == "norm":

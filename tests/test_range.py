@@ -167,6 +167,18 @@ def test_a_tensor_whose_gradient_has_vanished_stays_finite(name: str, backend: s
 
 
 @pytest.mark.parametrize("backend", ["cpu", "eager"])
+@pytest.mark.parametrize("shape", [(), (1,)])
+def test_a_ratio_that_does_not_fit_moves_a_single_number(
+    shape: tuple[int, ...], backend: str
+) -> None:
+    """The norm of a tensor without dimensions is a double, too: 2e36 over 1e-25 fits no float32."""
+    p = torch.zeros(shape, requires_grad=True)
+    optimizer = glissade.LARS([p], lr=0.01, variant="official", backend=backend)
+    descend(optimizer, p, [torch.full(shape, g) for g in (1e38, 1e38, 1e-25, 1e-25, 1e-25)])
+    torch.testing.assert_close(p.detach(), torch.full(shape, -4.0951341e36))
+
+
+@pytest.mark.parametrize("backend", ["cpu", "eager"])
 @pytest.mark.parametrize("size", [1e-44, 1e-25, 1e-22])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("name", ["factoredadam", "adafactor"])

@@ -36,10 +36,11 @@ def way(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def test_torch_has_the_functions() -> None:
-    """On Linux the slow way should not be taken in silence by a new release of torch."""
+    """On Linux the slow way should not be taken in silence by a new release of torch; before 2.9
+    there was no aoti_torch_get_layout."""
     import sys
 
-    if sys.platform == "linux":
+    if sys.platform == "linux" and tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 9):
         assert look.native() is not None
 
 
