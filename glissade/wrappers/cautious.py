@@ -6,13 +6,14 @@ from functools import partial
 from typing import Any
 
 from ..language import Update
-from ..rule import Rule, State, maximum, mean, where, wrapper
+from ..rule import Rule, State, maximum, mean, still, where, wrapper
 
 
 def _cautious(inner: Update, p: Any, g: Any, s: Any, t: Any, h: Any) -> tuple[Any, State]:
     d, new = inner(p, g, s, t, h)
     mask = where(d * g > 0, 1.0, 0.0)
-    return d * mask / maximum(mean(mask), 1e-3), new
+    kept = d * mask
+    return still(kept / maximum(mean(mask), 1e-3), kept), new
 
 
 @wrapper
