@@ -2,39 +2,63 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import threading
-from collections.abc import Iterator
-from types import FrameType
+from types import FrameType, TracebackType
+from typing import Any
+
+try:  # without the enumerations of `signal`, which take longer than a small step
+    from _signal import getsignal  # type: ignore[import-not-found]
+    from _signal import signal as handle
+except ImportError:  # pragma: no cover - a Python that has it otherwise
+    from signal import getsignal
+    from signal import signal as handle
 
 # Those that people and schedulers send, and timers; what ends the process at once cannot wait.
 NAMES = ["INT", "TERM", "HUP", "ALRM", "VTALRM", "PROF", "USR1", "USR2", "CHLD", "BREAK"]
-SIGNALS = tuple(getattr(signal, f"SIG{x}") for x in NAMES if hasattr(signal, f"SIG{x}"))
+SIGNALS = tuple(int(getattr(signal, f"SIG{x}")) for x in NAMES if hasattr(signal, f"SIG{x}"))
 
 
-@contextlib.contextmanager
-def held() -> Iterator[None]:
-    """Let no signal's handler run inside the block; those that came run right after it.
+class held:
+    """Let no signal's handler run inside ``with held():``; those that came run right after it.
 
     Python runs handlers between two instructions of the main thread, so an exception of theirs
     (KeyboardInterrupt) can be anywhere. In other threads there is nothing to hold.
     """
-    if threading.get_ident() != threading.main_thread().ident:
-        yield
-        return
-    came: list[int] = []
 
-    def later(number: int, frame: FrameType | None) -> None:
-        came.append(number)
+    __slots__ = ("_came", "_handlers")
 
-    handlers = {x: handler for x in SIGNALS if callable(handler := signal.getsignal(x))}
-    try:
-        for number in handlers:
-            signal.signal(number, later)
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        for number in came:
+    def __enter__(self) -> None:
+        self._came: list[int] = []
+        self._handlers: dict[int, Any] = {}
+        if threading.get_ident() != threading.main_thread().ident:
+            return
+        for number in SIGNALS:
+            handler = getsignal(number)
+            if callable(handler) and getattr(handler, "__func__", None) is not held._later:
+                # Noted before it is replaced: if its signal comes in between, it runs, and what is
+                # replaced already is put back below.
+                self._handlers[number] = handler
+        try:
+            for number in self._handlers:
+                handle(number, self._later)
+        except BaseException:
+            self._restore()
+            raise
+
+    def _later(self, number: int, frame: FrameType | None) -> None:
+        self._came.append(number)
+
+    def _restore(self) -> None:
+        for number, handler in self._handlers.items():
+            handle(number, handler)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._restore()
+        for number in self._came:
             signal.raise_signal(number)
