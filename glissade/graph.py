@@ -18,8 +18,9 @@ class RuleError(TypeError):
     """A rule that cannot be traced, or that returns something that is not a step and a State."""
 
 
-def no_number(name: str, t: Any, why: object) -> RuleError:
+def no_number(name: str, t: Any, error: ArithmeticError) -> RuleError:
     """The error for a number of the host that has no value."""
+    why = error.args[-1]  # an OverflowError may begin with a number
     return RuleError(
         f"{name}, step {t}: a number that the rule computes from t and hyperparameters has no "
         f"finite value ({why}); let the rule avoid it, with where(...) or an if"

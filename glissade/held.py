@@ -35,14 +35,13 @@ class held:
             return
         for number in SIGNALS:
             handler = getsignal(number)
+            # In a block inside a block the outer one notes what comes.
             if callable(handler) and getattr(handler, "__func__", None) is not held._later:
-                # Noted before it is replaced: if its signal comes in between, it runs, and what is
-                # replaced already is put back below.
                 self._handlers[number] = handler
         try:
             for number in self._handlers:
                 handle(number, self._later)
-        except BaseException:
+        except BaseException:  # of a handler that was not replaced yet
             self._restore()
             raise
 
@@ -50,8 +49,20 @@ class held:
         self._came.append(number)
 
     def _restore(self) -> None:
-        for number, handler in self._handlers.items():
-            handle(number, handler)
+        try:
+            for number, handler in self._handlers.items():
+                handle(number, handler)
+        except BaseException:  # of a handler that is back already: the others must come back, too
+            self._restore()
+            raise
+
+    def _pass_on(self) -> None:
+        try:
+            while self._came:
+                signal.raise_signal(self._came.pop(0))
+        finally:  # one that raises must not keep the others from theirs
+            if self._came:
+                self._pass_on()
 
     def __exit__(
         self,
@@ -59,6 +70,7 @@ class held:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._restore()
-        for number in self._came:
-            signal.raise_signal(number)
+        try:
+            self._restore()
+        finally:
+            self._pass_on()

@@ -80,6 +80,8 @@ class _Writer:
         if node.op in _INFIX:
             text = f"{args[0]} {_INFIX[node.op]} {args[1]}"
             return f"F({text})" if node.late else text
+        if node.op == "inverse":  # of a hyperparameter or such, in every step: no call for it
+            return f"1 / {args[0]} if {args[0]} else INVERSE({args[0]})"
         if node.late:
             return f"F(LATE[{node.op!r}]({', '.join(args)}))"
         return f"OPS[{node.op!r}].host({', '.join(args)})"
@@ -87,7 +89,7 @@ class _Writer:
     def compiled(self) -> Any:
         scope: dict[str, Any] = {
             "OPS": OPS, "LATE": _LATE, "F": np.float64, "KEY": key, "inf": float("inf"),
-            "NAME": self.rule, "NO_NUMBER": no_number,
+            "INVERSE": OPS["inverse"].host, "NAME": self.rule, "NO_NUMBER": no_number,
         }  # fmt: skip
         self.lines += ["    except ArithmeticError as why:"]
         self.lines += ["        raise NO_NUMBER(NAME, t, why) from None"]

@@ -17,6 +17,7 @@ from torch import Tensor
 
 import glissade
 from glissade import Optimizer, Rule, State, rules, wrappers
+from glissade import held as handlers
 from glissade.held import held
 from tests.cases import bits, normal
 
@@ -192,6 +193,57 @@ def test_a_signal_waits_until_the_block_is_over() -> None:
     finally:
         signal.signal(signal.SIGUSR1, before)
         signal.signal(signal.SIGINT, interrupts)
+
+
+def test_a_signal_that_raises_keeps_no_other_from_its_handler() -> None:
+    seen: list[str] = []
+    names = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
+
+    def raising(*_: Any) -> None:
+        seen.append("raises")
+        raise Stop
+
+    handlers = (raising, lambda *_: seen.append("second"), lambda *_: seen.append("third"))
+    before = [signal.signal(x, f) for x, f in zip(names, handlers, strict=True)]
+    try:
+        with contextlib.suppress(Stop), held():
+            for name in names:
+                signal.raise_signal(name)
+        assert seen == ["raises", "second", "third"]
+        assert tuple(map(signal.getsignal, names)) == handlers
+    finally:
+        for name, handler in zip(names, before, strict=True):
+            signal.signal(name, handler)
+
+
+def test_a_signal_while_handlers_come_back_leaves_none_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It comes when its own handler is back, and those of others are not."""
+    given = handlers.handle
+    raised = iter([True])
+
+    def raising(*_: Any) -> None:
+        raise Stop
+
+    def handle(number: int, handler: Any) -> Any:
+        out = given(number, handler)
+        if handler is raising and next(raised, False):
+            signal.raise_signal(number)
+        return out
+
+    names = (signal.SIGUSR1, signal.SIGUSR2)
+    before = [signal.signal(x, raising) for x in names]
+    try:
+        block = held()
+        block.__enter__()
+        monkeypatch.setattr(handlers, "handle", handle)
+        with pytest.raises(Stop):
+            block.__exit__(None, None, None)
+        assert [signal.getsignal(x) for x in names] == [raising, raising]
+    finally:
+        for name, handler in zip(names, before, strict=True):
+            signal.signal(name, handler)
 
 
 def test_other_threads_step_without_handlers() -> None:

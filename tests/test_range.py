@@ -136,7 +136,7 @@ def test_a_finite_gradient_never_gives_a_number_that_is_not(
 
 
 def test_nor_in_tritons_interpreter() -> None:
-    """Where a step takes a quarter of a second: a dtype a run."""
+    """Where a step takes long: one dtype a run."""
     dtype = random.SystemRandom().choice(list(LARGEST))
     assert_finite(dtype, "triton", steps=30, rounds=1)
 
@@ -146,7 +146,7 @@ def test_nor_in_tritons_interpreter() -> None:
 @DTYPES
 @pytest.mark.parametrize("backend", ["cpu", "eager", "triton"])
 def test_nor_in_2000_steps(dtype: torch.dtype, backend: str) -> None:
-    """In Triton's interpreter 30 of them, a second each."""
+    """In Triton's interpreter 30 of them, which take as long."""
     rounds = {"cpu": 60, "eager": 6, "triton": 20}[backend]
     assert_finite(dtype, backend, steps=30 if backend == "triton" else 2000, rounds=rounds)
 

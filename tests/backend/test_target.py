@@ -86,8 +86,8 @@ def called(texts: dict[str, Text], target: Target) -> set[str]:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_no_code_calls_what_is_not_there(dtype: str) -> None:
-    plans = chosen(dtype)  # takes a while: all processors in one test
-    found = {k: called(emitted(plans, dtype, target), target) for k, target in PROCESSORS.items()}
+    some = chosen(dtype)  # takes a while: all processors in one test
+    found = {k: called(emitted(some, dtype, target), target) for k, target in PROCESSORS.items()}
     assert {k: names - THERE for k, names in found.items()} == {k: set() for k in PROCESSORS}
 
 

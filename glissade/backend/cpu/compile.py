@@ -78,33 +78,31 @@ def compile_plans(wanted: Iterable[tuple[Plan, str]]) -> list[Kernel]:
     """
     emitted = [emit(plan, dtype, host()) for plan, dtype in wanted]
     every = [x for segments in emitted for texts in segments for x in texts]
-    made = {x.body: _known.get(x.body) for x in every}  # held from here on
-    new = {x.body: x for x in every if made[x.body] is None}
+    made = {x.body: old for x in every if (old := _known.get(x.body)) is not None}
+    new = {x.body: x for x in every if x.body not in made}
     if new:
         global _counted
         named = {f"stage_{k}": text for k, text in enumerate(new.values())}
         engine = link(module(named.items()))
         for name, text in named.items():
-            stage = Compiled(engine.get_function_address(name), engine)
-            made[text.body] = _known[text.body] = stage
+            made[text.body] = Compiled(engine.get_function_address(name), engine)
+        _known.update(made)
         _counted += len(new)
-    kernels = [_kernel(segments, made) for segments in emitted]
     _keep(made)
-    return kernels
+    return [_kernel(segments, made) for segments in emitted]
 
 
-def _keep(made: Mapping[str, Compiled | None]) -> None:
+def _keep(made: Mapping[str, Compiled]) -> None:
     for body, stage in made.items():
-        if stage is not None:
-            _recent[body] = stage
-            _recent.move_to_end(body)
+        _recent[body] = stage
+        _recent.move_to_end(body)
     while len(_recent) > RECENT:
         _recent.popitem(last=False)
 
 
-def _kernel(segments: Sequence[Sequence[Text]], made: Mapping[str, Compiled | None]) -> Kernel:
+def _kernel(segments: Sequence[Sequence[Text]], made: Mapping[str, Compiled]) -> Kernel:
     texts = [text for segment in segments for text in segment]
-    stages = tuple(x for text in texts if (x := made[text.body]) is not None)
+    stages = tuple(made[x.body] for x in texts)
     ends = list(itertools.accumulate(map(len, segments), initial=0))
     cuts = tuple(slice(lo, hi) for lo, hi in itertools.pairwise(ends))
     return Kernel(stages, cuts, np.array([x.address for x in stages], np.int64), texts)
